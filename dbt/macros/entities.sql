@@ -1,0 +1,29 @@
+{#- An entity is the union of the systems that are on, each with its newest state by the as-of day.
+    `exports` names the staging models that feed it, as [system, export] pairs. -#}
+
+{#- The whole table as of the newest landing day. That day comes from the ledger, not from the rows:
+    an export that was delivered empty is empty. -#}
+{% macro newest_snapshot(exports) %}
+{% for system, export in exports %}
+    select * exclude (landing_date)
+    from {{ ref("stg_" ~ system ~ "__" ~ export) }}
+    where landing_date = (
+        select max(landing_date) from {{ ref("int_quality__export_days") }}
+        where system = '{{ system }}' and export = '{{ export }}' and is_in_raw
+    )
+    {{ "union all by name" if not loop.last }}
+{% endfor %}
+{% endmacro %}
+
+
+{#- The newest version of each key over all landing days: updated_at where the export has one, else the
+    landing day. -#}
+{% macro newest_version(system, export, key, updated_at = none) %}
+    select * exclude (landing_date)
+    from {{ ref("stg_" ~ system ~ "__" ~ export) }}
+    where landing_date <= {{ as_of_date() }}
+    qualify row_number() over (
+        partition by {{ key }}
+        order by {% if updated_at %}{{ updated_at }} desc nulls last, {% endif %}landing_date desc
+    ) = 1
+{% endmacro %}

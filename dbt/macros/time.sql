@@ -1,0 +1,22 @@
+{#- Zone-less UTC timestamps are made zoned before they are read in another zone: DuckDB takes a
+    zone-less one as local already and would shift it the wrong way. -#}
+{% macro local_date(utc_timestamp) -%}
+    cast(timezone('{{ var("reporting_timezone") }}', timezone('UTC', {{ utc_timestamp }})) as date)
+{%- endmacro %}
+
+
+{#- The UTC instant at which a day of the reporting time zone begins. -#}
+{% macro day_start(local_date) -%}
+    timezone('UTC', timezone('{{ var("reporting_timezone") }}', cast({{ local_date }} as timestamp)))
+{%- endmacro %}
+
+
+{% macro as_of_date() -%}
+    (select as_of_date from {{ ref("int_quality__as_of") }})
+{%- endmacro %}
+
+
+{#- The instant at which the as-of day ends; what is dated at or after it has not happened yet. -#}
+{% macro as_of_end() -%}
+    (select as_of_end_at from {{ ref("int_quality__as_of") }})
+{%- endmacro %}

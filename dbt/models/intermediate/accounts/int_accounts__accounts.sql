@@ -1,0 +1,1 @@
+{{ newest_snapshot([['crm', 'accounts'], ['ravenstack', 'accounts']]) }}

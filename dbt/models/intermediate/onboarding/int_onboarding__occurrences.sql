@@ -1,0 +1,40 @@
+-- What may reach a milestone. Of events only as many of each name are kept as a milestone asks for.
+with names as (
+    select event_name, max(nth) as nth
+    from {{ ref('onboarding_milestones') }}
+    where source = 'event'
+    group by all
+),
+
+events as (
+    select account_id, events.event_name, event_id as occurrence_id, occurred_at, occurred_date,
+    from {{ ref('int_usage__events') }} as events
+    inner join names on events.event_name = names.event_name
+    qualify
+        row_number() over (partition by account_id, events.event_name order by occurred_at, event_id)
+        <= names.nth
+),
+
+outcomes as (
+    {{ newest_snapshot([['crm', 'desired_outcomes']]) }}
+)
+
+select 'event' as source, *
+from events
+union all by name
+select
+    'order' as source,
+    account_id,
+    order_id as occurrence_id,
+    ordered_at as occurred_at,
+    ordered_date as occurred_date,
+from {{ ref('int_onboarding__orders') }}
+union all by name
+select
+    'outcome' as source,
+    account_id,
+    outcome_id as occurrence_id,
+    achieved_at as occurred_at,
+    {{ local_date('achieved_at') }} as occurred_date,
+from outcomes
+where achieved_at < {{ as_of_end() }}

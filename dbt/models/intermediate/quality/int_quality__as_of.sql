@@ -1,0 +1,21 @@
+-- The one place that says what "now" is: the newest landing day of the accounts export that passed,
+-- or an earlier day that as_of pins. No wall clock.
+with days as (
+    select landing_date
+    from {{ ref('stg_lake__extractions') }}
+    where
+        export = 'accounts'
+        and status = 'ok'
+        and system in ('{{ var("systems") | join("', '") }}')
+),
+
+newest as (
+    select least(max(landing_date){% if var("as_of") %}, date '{{ var("as_of") }}'{% endif %}) as as_of_date
+    from days
+)
+
+select
+    as_of_date,
+    {{ day_start('as_of_date + 1') }} as as_of_end_at,
+    cast(date_trunc('month', as_of_date) as date) as as_of_month,
+from newest

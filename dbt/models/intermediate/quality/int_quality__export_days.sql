@@ -1,0 +1,58 @@
+-- A day whose newest attempt failed keeps the raw rows of its last good one, and is stale; so is the
+-- newest day in raw when a later day of its export failed, because the marts are built from it.
+with attempts as (
+    select *
+    from {{ ref('stg_lake__extractions') }}
+    where
+        system in ('{{ var("systems") | join("', '") }}')
+        and landing_date <= {{ as_of_date() }}
+),
+
+days as (
+    select
+        system,
+        export,
+        landing_date,
+        arg_max(status, seq) = 'failed' as has_failed,
+        count(*) filter (status = 'ok') > 0 as is_in_raw,
+        coalesce(arg_max(files, seq) filter (status = 'ok'), arg_max(files, seq)) as files,
+        coalesce(arg_max(rows_in, seq) filter (status = 'ok'), 0) as rows_in,
+        coalesce(arg_max(rows_accepted, seq) filter (status = 'ok'), 0) as rows_accepted,
+        coalesce(arg_max(rows_rejected, seq) filter (status = 'ok'), 0) as rows_rejected,
+        coalesce(arg_max(rows_superseded, seq) filter (status = 'ok'), 0) as rows_superseded,
+        max_by(error, seq) as error,
+        max_by(drift, seq) as drift,
+    from attempts
+    group by all
+),
+
+judged as (
+    select
+        *,
+        max(landing_date) filter (is_in_raw) over (partition by system, export) as newest_in_raw,
+        max(landing_date) filter (has_failed) over (partition by system, export) as newest_failed,
+        max_by(error, landing_date) filter (has_failed) over (partition by system, export) as newest_error,
+    from days
+)
+
+select
+    system,
+    export,
+    landing_date,
+    case
+        when not is_in_raw then 'failed'
+        when has_failed or (landing_date = newest_in_raw and newest_failed > landing_date) then 'stale'
+        else 'ok'
+    end as status,
+    case
+        when has_failed then error
+        when landing_date = newest_in_raw and newest_failed > landing_date then newest_error
+    end as error,
+    files,
+    rows_in,
+    rows_accepted,
+    rows_rejected,
+    rows_superseded,
+    drift,
+    is_in_raw,
+from judged

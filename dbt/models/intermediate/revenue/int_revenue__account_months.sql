@@ -1,0 +1,106 @@
+-- An account's MRR from close to close, and how it moved. Losses are positive.
+with closes as (
+    select
+        periods.account_id,
+        months.period_start,
+        {% if var("fx_policy") == "period_end" -%}
+        sum(cast(periods.mrr_original * closing.base_per_unit as decimal(38, 6))) as mrr,
+        sum(cast(periods.mrr_original * following.base_per_unit as decimal(38, 6))) as revalued_mrr,
+        {%- else -%}
+        sum(periods.mrr) as mrr,
+        sum(periods.mrr) as revalued_mrr,
+        {%- endif %}
+        sum(periods.seats) as seats,
+    from {{ ref('int_revenue__account_periods') }} as periods
+    inner join {{ ref('int_quality__months') }} as months
+        on periods.period_from < months.close_at and periods.period_to >= months.close_at
+    {% if var("fx_policy") == "period_end" -%}
+    {% for rate, month in [("closing", 0), ("following", 1)] -%}
+    inner join {{ ref('int_revenue__fx_rates') }} as {{ rate }}
+        on
+            {{ rate }}.currency = periods.currency
+            and months.period_end + interval {{ month }} month - interval 1 day >= {{ rate }}.valid_from
+            and months.period_end + interval {{ month }} month - interval 1 day < {{ rate }}.valid_to
+    {% endfor -%}
+    {% endif -%}
+    group by all
+),
+
+first_closes as (
+    select account_id, min(period_start) as cohort_start
+    from closes
+    group by all
+),
+
+states as (
+    select
+        first_closes.account_id,
+        first_closes.cohort_start,
+        months.period_start,
+        months.close_at,
+        closes.mrr is not null as is_customer,
+        coalesce(closes.mrr, 0) as closing_mrr,
+        coalesce(closes.revalued_mrr, 0) as revalued_mrr,
+        coalesce(closes.seats, 0) as seats,
+    from first_closes
+    inner join {{ ref('int_quality__months') }} as months
+        on months.period_start >= first_closes.cohort_start
+    left join closes
+        on first_closes.account_id = closes.account_id and months.period_start = closes.period_start
+),
+
+changes as (
+    select
+        *,
+        lag(is_customer, 1, false) over by_account as was_customer,
+        lag(closing_mrr, 1, 0) over by_account as opening_mrr,
+        lag(revalued_mrr, 1, 0) over by_account as held_mrr,
+        lag(seats, 1, 0) over by_account as opening_seats,
+    from states
+    window by_account as (partition by account_id order by period_start)
+),
+
+moves as (
+    select
+        *,
+        case
+            when is_customer and not was_customer and period_start = cohort_start then 'new'
+            when is_customer and not was_customer then 'reactivation'
+            when was_customer and not is_customer then 'churn'
+            when was_customer and closing_mrr > held_mrr then 'expansion'
+            when was_customer and closing_mrr < held_mrr then 'contraction'
+        end as movement,
+    from changes
+)
+
+select
+    moves.account_id,
+    cohort_start,
+    period_start,
+    movement,
+    opening_mrr,
+    held_mrr - opening_mrr as fx_mrr,
+    if(movement = 'new', closing_mrr, 0) as new_mrr,
+    if(movement = 'reactivation', closing_mrr, 0) as reactivation_mrr,
+    if(movement = 'expansion', closing_mrr - held_mrr, 0) as expansion_mrr,
+    if(movement = 'contraction', held_mrr - closing_mrr, 0) as contraction_mrr,
+    if(movement = 'churn', held_mrr, 0) as churned_mrr,
+    closing_mrr,
+    opening_seats,
+    greatest(opening_seats - seats, 0) as removed_seats,
+    was_customer::integer as opening_accounts,
+    (movement is not distinct from 'new')::integer as new_accounts,
+    (movement is not distinct from 'reactivation')::integer as reactivated_accounts,
+    (movement is not distinct from 'expansion')::integer as expanded_accounts,
+    (movement is not distinct from 'contraction')::integer as contracted_accounts,
+    (movement is not distinct from 'churn')::integer as churned_accounts,
+    (movement is not distinct from 'churn' and spells.ending is not distinct from 'voluntary')::integer
+        as voluntary_churned_accounts,
+    (movement is not distinct from 'churn' and spells.ending is not distinct from 'involuntary')::integer
+        as involuntary_churned_accounts,
+    (movement is not distinct from 'churn' and coalesce(spells.ending, 'unknown') = 'unknown')::integer
+        as unknown_reason_churned_accounts,
+    is_customer::integer as closing_accounts,
+from moves
+asof left join {{ ref('int_revenue__account_spells') }} as spells
+    on moves.account_id = spells.account_id and moves.close_at > spells.ended_at

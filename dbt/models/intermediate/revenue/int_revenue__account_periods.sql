@@ -1,0 +1,100 @@
+{% set tolerance = "interval " ~ var("gap_tolerance_days") ~ " day" %}
+-- The step function of an account's MRR: between two neighbouring starts and ends of its items nothing
+-- changes. Zero-priced time is no customer time, unless free_after_paid keeps a paid account on.
+with items as (
+    select *, coalesce(covered_to, {{ as_of_end() }}) as covered_until
+    from {{ ref('int_revenue__item_periods') }}
+    where mrr is not null
+),
+
+boundaries as (
+    select account_id, covered_from as period_from from items
+    union
+    select account_id, covered_until from items
+),
+
+segments as (
+    select
+        account_id,
+        period_from,
+        lead(period_from) over (partition by account_id order by period_from) as period_to,
+    from boundaries
+    qualify period_to is not null
+),
+
+active as (
+    select segments.*, items.currency, items.mrr_original, items.mrr, items.quantity,
+    from segments
+    inner join items
+        on
+            segments.account_id = items.account_id
+            and segments.period_from >= items.covered_from
+            and segments.period_from < items.covered_until
+    {% if var("account_mrr_policy") == "latest_start" -%}
+    qualify row_number() over (
+        partition by segments.account_id, segments.period_from
+        order by items.started_at desc, items.mrr desc, items.subscription_id desc
+    ) = 1
+    {%- endif %}
+),
+
+totals as (
+    select
+        account_id,
+        period_from,
+        period_to,
+        currency,
+        sum(mrr_original) as mrr_original,
+        sum(mrr) as mrr,
+        sum(quantity) as seats,
+    from active
+    group by all
+),
+
+account_totals as (
+    select account_id, period_from, period_to, sum(mrr) as mrr,
+    from totals
+    group by all
+),
+
+customer_segments as (
+    select account_id, period_from, period_to,
+    from account_totals
+    {% if var("free_after_paid") == "contraction" -%}
+    qualify sum(mrr) over (partition by account_id order by period_from) > 0
+    {%- else -%}
+    where mrr > 0
+    {%- endif %}
+),
+
+neighbours as (
+    select
+        *,
+        lead(period_from) over by_account as next_from,
+        lag(period_to) over by_account as previous_to,
+    from customer_segments
+    window by_account as (partition by account_id order by period_from)
+),
+
+-- A short hole in the cover carries the last MRR up to the next paid time; a longer one ends the spell.
+bridged as (
+    select
+        account_id,
+        period_from,
+        if(next_from <= period_to + {{ tolerance }}, next_from, period_to) as period_to,
+        count(*) filter (previous_to is null or period_from > previous_to + {{ tolerance }})
+            over (partition by account_id order by period_from) as spell_number,
+    from neighbours
+)
+
+select
+    account_id,
+    bridged.spell_number,
+    totals.currency,
+    totals.mrr_original,
+    totals.mrr,
+    totals.seats,
+    bridged.period_from,
+    bridged.period_to,
+from bridged
+inner join totals using (account_id, period_from)

@@ -1,0 +1,105 @@
+-- When a subscription row covers its account, and for how much a month. Every policy about a single
+-- subscription is decided here; covered_to is null while the cover is open at the as-of day's end.
+with subscriptions as (
+    select *, min(started_at) over (partition by subscription_id) as first_started_at
+    from {{ ref('int_revenue__subscriptions') }}
+),
+
+recognised as (
+    select
+        subscriptions.*,
+        {% if var("trial_policy") == "exclude" -%}
+        greatest(started_at, trial_end_at) as covered_from,
+        {%- else -%}
+        started_at as covered_from,
+        {%- endif %}
+        least(
+            ended_at,
+            {% if var("churn_recognition") == "cancel_requested" -%}
+            cancel_requested_at,
+            {%- elif var("churn_recognition") == "cancel_effective" -%}
+            (
+                select min(cancelled_at)
+                from {{ ref('int_revenue__cancellations') }} as cancellations
+                where
+                    cancellations.subscription_id = subscriptions.subscription_id
+                    and cancellations.cancelled_at >= subscriptions.started_at
+            ),
+            {%- endif %}
+            if(
+                status = 'past_due',
+                coalesce(past_due_since, started_at) + interval {{ var("past_due_grace_days") }} day,
+                null
+            )
+        ) as ends_at,
+    from subscriptions
+    where
+        status <> 'paused'
+        and not (status = 'canceled' and ended_at is null)
+        {% if var("trial_policy") == "exclude" %}and status <> 'trialing'{% endif %}
+),
+
+{% if var("mrr_snapshot") == "any_time" -%}
+-- Active at any moment of a month is active at its close, once a cover that ends inside a month is
+-- extended to the month's end; not where the same subscription goes on within it.
+covered as (
+    select
+        * replace (
+            if(
+                lead(covered_from) over (partition by subscription_id order by covered_from, started_at)
+                < month_end_at,
+                ends_at,
+                month_end_at
+            ) as ends_at
+        ),
+    from (
+        select
+            *,
+            {{ day_start("date_trunc('month', " ~ local_date("ends_at - interval 1 microsecond") ~ ") + interval 1 month") }}
+                as month_end_at,
+        from recognised
+        where covered_from < coalesce(ends_at, timestamp 'infinity')
+    )
+),
+
+{% endif -%}
+priced as (
+    select
+        *,
+        cast(list_amount as double)
+        {% if var("discount_policy") == "all" %}* (1 - coalesce(discount_percent, 0) / 100){% endif %}
+        * case billing_interval
+            when 'year' then 1 / 12
+            when 'month' then 1
+            when 'week' then 52 / 12
+            when 'day' then 365 / 12
+        end
+        / interval_count as monthly_amount,
+    from {{ "covered" if var("mrr_snapshot") == "any_time" else "recognised" }}
+)
+
+select
+    subscription_id,
+    account_id,
+    plan_id,
+    plan_tier,
+    status,
+    priced.currency,
+    billing_interval || ' x ' || interval_count as term,
+    quantity,
+    coalesce(discount_percent, 0) as discount_percent,
+    try_cast(monthly_amount as decimal(18, 6)) as mrr_original,
+    try_cast(monthly_amount * base_per_unit as decimal(18, 6)) as mrr,
+    status = 'past_due' as is_past_due,
+    started_at,
+    covered_from,
+    if(ends_at < {{ as_of_end() }}, ends_at, null) as covered_to,
+from priced
+left join {{ ref('int_revenue__fx_rates') }} as rates
+    on
+        rates.currency = priced.currency
+        and {{ local_date('first_started_at') }} >= rates.valid_from
+        and {{ local_date('first_started_at') }} < rates.valid_to
+where
+    covered_from < coalesce(ends_at, timestamp 'infinity')
+    and covered_from < {{ as_of_end() }}

@@ -1,0 +1,134 @@
+-- The ledger of exact instants: where an account's MRR steps, how far and why. Summed up to a month's
+-- close it gives that month's closing MRR.
+with periods as (
+    select * from {{ ref('int_revenue__account_periods') }}
+),
+
+edges as (
+    select account_id, spell_number, currency, period_from as occurred_at, mrr_original, mrr, 1 as sign,
+    from periods
+    union all
+    select account_id, spell_number, currency, period_to, mrr_original, mrr, -1,
+    from periods
+    where period_to < {{ as_of_end() }}
+),
+
+valued as (
+    select
+        account_id,
+        spell_number,
+        occurred_at,
+        {{ local_date('occurred_at') }} as occurred_date,
+        {% if var("fx_policy") == "period_end" -%}
+        sign * cast(mrr_original * base_per_unit as decimal(38, 6)) as amount,
+        {%- else -%}
+        sign * mrr as amount,
+        {%- endif %}
+        sign,
+    from edges
+    {% if var("fx_policy") == "period_end" -%}
+    inner join {{ ref('int_revenue__fx_rates') }} as rates
+        on
+            rates.currency = edges.currency
+            and last_day({{ local_date('occurred_at') }}) >= rates.valid_from
+            and last_day({{ local_date('occurred_at') }}) < rates.valid_to
+    {%- endif %}
+),
+
+steps as (
+    select
+        account_id,
+        spell_number,
+        occurred_at,
+        occurred_date,
+        sum(amount) as amount,
+        bool_or(sign = 1) as goes_on,
+        bool_or(sign = -1) as went_before,
+    from valued
+    group by all
+),
+
+-- What the items that end or start at an instant have changed, the largest change first.
+ends as (
+    select * from {{ ref('int_revenue__item_periods') }} where covered_to is not null
+),
+
+item_changes as (
+    select
+        coalesce(ends.account_id, starts.account_id) as account_id,
+        coalesce(ends.covered_to, starts.covered_from) as occurred_at,
+        abs(coalesce(starts.mrr, 0) - coalesce(ends.mrr, 0)) as size,
+        case
+            when starts.subscription_id is null and ends.is_past_due then 'dunning'
+            when starts.subscription_id is null then 'subscription_ended'
+            when ends.subscription_id is null then 'subscription_started'
+            when starts.plan_id <> ends.plan_id then 'plan'
+            when starts.term <> ends.term then 'term'
+            when starts.discount_percent <> ends.discount_percent then 'discount'
+            when starts.quantity <> ends.quantity then 'seats'
+            else 'price'
+        end as cause,
+    from ends
+    full join {{ ref('int_revenue__item_periods') }} as starts
+        on
+            ends.subscription_id = starts.subscription_id
+            and ends.account_id = starts.account_id
+            and ends.covered_to = starts.covered_from
+),
+
+pauses as (
+    select account_id, started_at, ended_at
+    from {{ ref('int_revenue__subscriptions') }}
+    where status = 'paused'
+),
+
+causes as (
+    select account_id, occurred_at, arg_max(cause, (size, cause)) as cause,
+    from item_changes
+    where size > 0
+    group by all
+)
+
+select
+    steps.account_id,
+    case
+        when goes_on and went_before and amount > 0 then 'expansion'
+        when goes_on and went_before then 'contraction'
+        when goes_on and steps.spell_number = 1 then 'new'
+        when goes_on then 'reactivation'
+        else 'churn'
+    end as movement_type,
+    case
+        when movement_type in ('contraction', 'churn') and exists (
+            select 1 from pauses
+            where pauses.account_id = steps.account_id and pauses.started_at = steps.occurred_at
+        ) then 'pause'
+        when movement_type in ('expansion', 'reactivation') and exists (
+            select 1 from pauses
+            where pauses.account_id = steps.account_id and pauses.ended_at = steps.occurred_at
+        ) then 'resume'
+        else causes.cause
+    end as cause,
+    amount,
+    if(movement_type = 'reactivation', spells.days_away, null) as days_away,
+    if(movement_type = 'churn', spells.ending, null) as ending,
+    if(movement_type = 'churn', spells.reason_code, null) as reason_code,
+    steps.occurred_at,
+    occurred_date,
+from steps
+left join causes using (account_id, occurred_at)
+left join {{ ref('int_revenue__account_spells') }} as spells using (account_id, spell_number)
+where amount <> 0
+{% if var("fx_policy") == "period_end" %}
+union all by name
+select
+    account_id,
+    'fx' as movement_type,
+    'fx' as cause,
+    fx_mrr as amount,
+    months.close_at - interval 1 microsecond as occurred_at,
+    months.period_end - 1 as occurred_date,
+from {{ ref('int_revenue__account_months') }}
+inner join {{ ref('int_quality__months') }} as months using (period_start)
+where fx_mrr <> 0
+{% endif %}

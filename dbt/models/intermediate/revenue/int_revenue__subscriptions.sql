@@ -1,0 +1,1 @@
+{{ newest_snapshot([['billing', 'subscriptions'], ['ravenstack', 'subscriptions']]) }}

@@ -1,0 +1,62 @@
+-- A cell exists only if its month is complete: the future is absent, never zero.
+with activity as (
+    select
+        account_id,
+        unnest(['logo', 'mrr']) as basis,
+        cohort_start,
+        period_start,
+        unnest([closing_accounts::decimal(38, 6), closing_mrr]) as value,
+    from {{ ref('int_revenue__account_months') }}
+    union all by name
+    select distinct
+        account_id,
+        'orders' as basis,
+        cast(min(date_trunc('month', ordered_date)) over (partition by account_id) as date) as cohort_start,
+        cast(date_trunc('month', ordered_date) as date) as period_start,
+        1 as value,
+    from {{ ref('int_onboarding__orders') }}
+),
+
+cohorts as (
+    select
+        basis,
+        cohort_start,
+        count(distinct account_id) as cohort_accounts,
+        sum(value) filter (period_start = cohort_start) as cohort_size,
+    from activity
+    group by all
+),
+
+cells as (
+    select
+        cohorts.*,
+        months.period_start,
+        date_diff('month', cohort_start, months.period_start) as age_months,
+    from cohorts
+    inner join {{ ref('int_quality__months') }} as months
+        on months.period_start >= cohorts.cohort_start and months.is_complete_period
+),
+
+sums as (
+    select basis, cohort_start, period_start, sum(value) as value,
+    from activity
+    group by all
+),
+
+filled as (
+    select cells.*, coalesce(sums.value, 0) as value,
+    from cells
+    left join sums using (basis, cohort_start, period_start)
+)
+
+select
+    basis,
+    age_months,
+    cohort_accounts,
+    cohort_size,
+    value,
+    {{ metric('retention_rate') }} as retention_rate,
+    true as is_mature,
+    cohort_start,
+    period_start,
+from filled

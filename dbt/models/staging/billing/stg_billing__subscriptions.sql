@@ -1,0 +1,22 @@
+select
+    subscription_id,
+    account_id,
+    plan_id,
+    plan_tier,
+    status,
+    started_at,
+    {{ half_open_end('ended_at', 'billing', 'subscriptions') }} as ended_at,
+    trial_end_at,
+    cancel_requested_at,
+    past_due_since,
+    term_end_date,
+    currency,
+    quantity,
+    {{ major_units('quantity::hugeint * unit_amount_minor', 'currency') }} as list_amount,
+    discount_percent,
+    billing_interval,
+    interval_count,
+    updated_at,
+    landing_date,
+from {{ source('billing', 'subscriptions') }}
+where {{ system_is_on('billing') }}
