@@ -1,1 +1,6 @@
-{{ newest_snapshot([['crm', 'accounts'], ['ravenstack', 'accounts']]) }}
+with accounts as (
+    {{ newest_snapshot([['crm', 'accounts'], ['ravenstack', 'accounts']]) }}
+)
+
+select * exclude (account_name, csm_owner)
+from accounts

@@ -13,7 +13,7 @@ plans as (
     where mrr > 0
     qualify row_number() over (
         partition by account_id
-        order by covered_to desc nulls first, started_at desc, mrr desc, subscription_id desc
+        order by service_ended_at desc nulls first, started_at desc, mrr desc, subscription_id desc
     ) = 1
 )
 

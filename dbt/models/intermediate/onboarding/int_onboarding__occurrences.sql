@@ -7,7 +7,13 @@ with names as (
 ),
 
 events as (
-    select account_id, events.event_name, event_id as occurrence_id, occurred_at, occurred_date,
+    select
+        account_id,
+        events.event_name,
+        event_id as occurrence_id,
+        occurred_at,
+        occurred_date,
+        landing_date,
     from {{ ref('int_usage__events') }} as events
     inner join names on events.event_name = names.event_name
     qualify

@@ -13,4 +13,3 @@ select
     date_diff('day', started_date, observed_until) as age_days,
     status = 'reached' as is_event,
 from {{ source('derived', 'onboarding_milestones') }}
-inner join {{ ref('int_onboarding__starts') }} using (account_id)

@@ -29,6 +29,7 @@ with closes as (
 first_closes as (
     select account_id, min(period_start) as cohort_start
     from closes
+    where mrr > 0
     group by all
 ),
 
@@ -38,7 +39,10 @@ states as (
         first_closes.cohort_start,
         months.period_start,
         months.close_at,
-        closes.mrr is not null as is_customer,
+        closes.mrr is not null as is_covered,
+        count(*) filter (closes.mrr is null) over (
+            partition by first_closes.account_id order by months.period_start
+        ) as closes_without_cover,
         coalesce(closes.mrr, 0) as closing_mrr,
         coalesce(closes.revalued_mrr, 0) as revalued_mrr,
         coalesce(closes.seats, 0) as seats,
@@ -49,6 +53,16 @@ states as (
         on first_closes.account_id = closes.account_id and months.period_start = closes.period_start
 ),
 
+-- Where free_after_paid keeps an account on at zero, it is a customer as long as its cover goes on.
+customers as (
+    select
+        *,
+        is_covered and bool_or(closing_mrr > 0) over (
+            partition by account_id, closes_without_cover order by period_start
+        ) as is_customer,
+    from states
+),
+
 changes as (
     select
         *,
@@ -56,7 +70,7 @@ changes as (
         lag(closing_mrr, 1, 0) over by_account as opening_mrr,
         lag(revalued_mrr, 1, 0) over by_account as held_mrr,
         lag(seats, 1, 0) over by_account as opening_seats,
-    from states
+    from customers
     window by_account as (partition by account_id order by period_start)
 ),
 

@@ -57,12 +57,30 @@ account_totals as (
     group by all
 ),
 
+{% if var("free_after_paid") == "contraction" -%}
+-- Free time that follows paid time, unless it is but a short hole in it.
+paid_around as (
+    select
+        *,
+        max(period_to) filter (mrr > 0) over (
+            by_account rows between unbounded preceding and current row
+        ) as paid_until,
+        min(period_from) filter (mrr > 0) over (
+            by_account rows between current row and unbounded following
+        ) as paid_again_from,
+    from account_totals
+    window by_account as (partition by account_id order by period_from)
+),
+
+{% endif -%}
 customer_segments as (
+    {% if var("free_after_paid") == "contraction" -%}
+    select account_id, period_from, period_to,
+    from paid_around
+    where mrr > 0 or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
+    {%- else -%}
     select account_id, period_from, period_to,
     from account_totals
-    {% if var("free_after_paid") == "contraction" -%}
-    qualify sum(mrr) over (partition by account_id order by period_from) > 0
-    {%- else -%}
     where mrr > 0
     {%- endif %}
 ),

@@ -1,5 +1,5 @@
 -- A spell is paid time without a hole longer than the tolerance; why it ended is read from the items
--- that ended with it, and from the cancellation of one of them that lies nearest.
+-- that ended with it, and from the newest cancellation of the account as a whole or of one of them.
 with periods as (
     select * from {{ ref('int_revenue__account_periods') }}
 ),
@@ -31,7 +31,7 @@ last_items as (
         ordered.account_id,
         ordered.spell_number,
         list(items.subscription_id) as subscription_ids,
-        bool_or(items.is_past_due) as is_past_due,
+        bool_or(items.is_dunned) as is_dunned,
     from ordered
     inner join {{ ref('int_revenue__item_periods') }} as items
         on ordered.account_id = items.account_id and ordered.ended_at = items.covered_to
@@ -63,9 +63,7 @@ endings as (
         )
     qualify row_number() over (
         partition by ordered.account_id, ordered.spell_number
-        order by
-            abs(date_diff('second', cancellations.cancelled_at, ordered.ended_at)),
-            cancellations.cancellation_id
+        order by cancellations.cancelled_at desc, cancellations.cancellation_id desc
     ) = 1
 )
 
@@ -76,7 +74,7 @@ select
     endings.competitor,
     case
         when ordered.ended_at is null then null
-        when last_items.is_past_due or not endings.is_voluntary then 'involuntary'
+        when last_items.is_dunned or not endings.is_voluntary then 'involuntary'
         when endings.is_voluntary then 'voluntary'
         else 'unknown'
     end as ending,
@@ -85,7 +83,7 @@ select
     date_diff(
         'day',
         {{ local_date('ordered.started_at') }},
-        {{ local_date('coalesce(ordered.ended_at, ' ~ as_of_end() ~ ')') }}
+        coalesce({{ local_date('ordered.ended_at') }}, {{ as_of_date() }})
     ) as duration_days,
     ordered.started_at,
     ordered.ended_at,

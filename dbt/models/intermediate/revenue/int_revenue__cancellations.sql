@@ -4,6 +4,6 @@ with cancellations as (
     {{ newest_snapshot([['ravenstack', 'churn_events']]) }}
 )
 
-select *
+select * exclude (comment)
 from cancellations
 where cancelled_at < {{ as_of_end() }}

@@ -1,10 +1,26 @@
 -- When a subscription row covers its account, and for how much a month. Every policy about a single
--- subscription is decided here; covered_to is null while the cover is open at the as-of day's end.
+-- subscription is decided here. Ends are null while they lie beyond the as-of day; covered_to is later
+-- than service_ended_at only where mrr_snapshot counts a whole month for any moment of it.
 with subscriptions as (
     select *, min(started_at) over (partition by subscription_id) as first_started_at
     from {{ ref('int_revenue__subscriptions') }}
 ),
 
+{% if var("churn_recognition") == "cancel_effective" -%}
+cancellations as (
+    select subscriptions.subscription_id, started_at, min(cancelled_at) as cancelled_at,
+    from subscriptions
+    inner join {{ ref('int_revenue__cancellations') }} as cancellations
+        on
+            cancellations.account_id = subscriptions.account_id
+            and cancellations.cancelled_at > subscriptions.started_at
+    where
+        coalesce(cancellations.subscription_id, subscriptions.subscription_id)
+        = subscriptions.subscription_id
+    group by all
+),
+
+{% endif -%}
 recognised as (
     select
         subscriptions.*,
@@ -13,26 +29,26 @@ recognised as (
         {%- else -%}
         started_at as covered_from,
         {%- endif %}
+        if(
+            status = 'past_due',
+            coalesce(past_due_since, started_at) + interval {{ var("past_due_grace_days") }} day,
+            null
+        ) as grace_ends_at,
         least(
             ended_at,
             {% if var("churn_recognition") == "cancel_requested" -%}
             cancel_requested_at,
             {%- elif var("churn_recognition") == "cancel_effective" -%}
-            (
-                select min(cancelled_at)
-                from {{ ref('int_revenue__cancellations') }} as cancellations
-                where
-                    cancellations.subscription_id = subscriptions.subscription_id
-                    and cancellations.cancelled_at >= subscriptions.started_at
-            ),
+            cancellations.cancelled_at,
             {%- endif %}
-            if(
-                status = 'past_due',
-                coalesce(past_due_since, started_at) + interval {{ var("past_due_grace_days") }} day,
-                null
-            )
+            grace_ends_at
         ) as ends_at,
+        ends_at as service_ends_at,
+        coalesce(ends_at = grace_ends_at, false) as is_dunned,
     from subscriptions
+    {% if var("churn_recognition") == "cancel_effective" -%}
+    left join cancellations using (subscription_id, started_at)
+    {% endif -%}
     where
         status <> 'paused'
         and not (status = 'canceled' and ended_at is null)
@@ -90,9 +106,10 @@ select
     coalesce(discount_percent, 0) as discount_percent,
     try_cast(monthly_amount as decimal(18, 6)) as mrr_original,
     try_cast(monthly_amount * base_per_unit as decimal(18, 6)) as mrr,
-    status = 'past_due' as is_past_due,
+    is_dunned,
     started_at,
     covered_from,
+    if(service_ends_at < {{ as_of_end() }}, service_ends_at, null) as service_ended_at,
     if(ends_at < {{ as_of_end() }}, ends_at, null) as covered_to,
 from priced
 left join {{ ref('int_revenue__fx_rates') }} as rates

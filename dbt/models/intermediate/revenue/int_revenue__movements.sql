@@ -59,7 +59,7 @@ item_changes as (
         coalesce(ends.covered_to, starts.covered_from) as occurred_at,
         abs(coalesce(starts.mrr, 0) - coalesce(ends.mrr, 0)) as size,
         case
-            when starts.subscription_id is null and ends.is_past_due then 'dunning'
+            when starts.subscription_id is null and ends.is_dunned then 'dunning'
             when starts.subscription_id is null then 'subscription_ended'
             when ends.subscription_id is null then 'subscription_started'
             when starts.plan_id <> ends.plan_id then 'plan'
@@ -91,6 +91,7 @@ causes as (
 
 select
     steps.account_id,
+    steps.spell_number,
     case
         when goes_on and went_before and amount > 0 then 'expansion'
         when goes_on and went_before then 'contraction'

@@ -10,7 +10,7 @@ with deliveries as (
 )
 
 select
-    * exclude (landing_date, landed_before),
+    * exclude (landed_before),
     {{ local_date('occurred_at') }} as occurred_date,
 from deliveries
 where

@@ -11,6 +11,7 @@ select
     slice_dimension,
     slice_value,
     opening_mrr,
+    fx_mrr,
     closing_mrr,
     closing_mrr_12_months_ago,
     closing_accounts,

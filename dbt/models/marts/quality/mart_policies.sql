@@ -2,8 +2,9 @@
 select
     policy,
     case policy
-        {%- for policy in policies %}
-        when '{{ policy }}' then '{{ "" if var(policy) is none else var(policy) }}'
+        when 'as_of' then cast({{ as_of_date() }} as varchar)
+        {%- for policy in policies if policy != "as_of" %}
+        when '{{ policy }}' then '{{ var(policy) }}'
         {%- endfor %}
     end as value,
     allowed_values,

@@ -1,5 +1,6 @@
 select
     account_id,
+    spell_number,
     movement_type,
     cause,
     amount,

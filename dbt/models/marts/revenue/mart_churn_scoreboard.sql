@@ -8,6 +8,7 @@ select
     unknown_reason_churned_accounts,
     same_period_churned_accounts,
     opening_mrr,
+    fx_mrr,
     churned_mrr,
     contraction_mrr,
     expansion_mrr,

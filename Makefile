@@ -1,0 +1,44 @@
+# The commands of the project; `make help` lists them. Variables, for run, dev, test and check alike:
+#   DATA_DIR  where the data lies, absolute or relative to here (default: data)
+#   SYSTEMS   source systems that are on, comma-separated (default: all canonical ones)
+#   VARS      YAML that overrides policies, such as VARS='{account_mrr_policy: latest_start}'
+export DATA_DIR SYSTEMS VARS
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test check
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@sed -n 's/^#   /  /p' $(MAKEFILE_LIST)
+
+run: $(INSTALLED)  ## bring everything up to date with what has landed, and publish
+	@$(BIN)/python -m dagster_project run || [ $$? -eq 3 ]
+
+dev: $(INSTALLED)  ## the Dagster UI on http://127.0.0.1:3000, with the nightly schedule
+	@$(BIN)/python -m dagster_project dev
+
+test: $(INSTALLED)  ## the tests
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## linters, types, dbt parse, the Dagster definitions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m dagster_project prepare
+	$(BIN)/dg check defs
+
+# uv where it is present: 2 seconds instead of 60.
+$(INSTALLED): requirements.lock
+	@echo "Installing the pinned versions into .venv ..."
+	@if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+	    uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock; \
+	else \
+	    $(PYTHON) -m venv .venv && \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	fi
+	@touch $@

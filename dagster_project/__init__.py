@@ -1,0 +1,1 @@
+"""The customer success pipeline: raw exports in, published marts out."""

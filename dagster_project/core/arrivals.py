@@ -1,0 +1,73 @@
+"""What the ledger says of an export's days: do rows add up, was anything refused, new, missing.
+
+Judges what was extracted; extracting is extraction.py's, and what is published of it stands in
+mart_export_quality.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dagster_project.core.exports import Extraction, Ledger
+
+# By name, what each finding asks.
+QUESTIONS = {
+    "rows_add_up": "rows in = rows accepted + rows rejected + rows superseded, each day",
+    "no_rejects": "every row kept its contract",
+    "no_new_columns": "the files hold no column that the contract does not know",
+    "no_missing_days": "each day since the first has landed, up to the newest of any export",
+}
+
+
+class Finding(NamedTuple):
+    """The answer to one of QUESTIONS: the days (ISO) that speak against it, and what they say."""
+
+    name: str
+    against: Mapping[str, str]
+
+
+def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
+    """One finding per question, in their order, over every day of the export that is in raw."""
+    days = {
+        day: state.newest_ok for (s, e, day), state in ledger.items() if (s, e) == (system, export)
+    }
+    in_raw = {str(day): line for day, line in sorted(days.items()) if line}
+    newest = max((day for _, _, day in ledger), default=dt.date.min)
+    missing = (
+        {str(day): "has not landed" for day in _between(min(days), newest) if day not in days}
+        if days
+        else {}
+    )
+    return [
+        Finding(
+            "rows_add_up", {day: _sum(line) for day, line in in_raw.items() if not _adds_up(line)}
+        ),
+        Finding(
+            "no_rejects",
+            {
+                d: f"{line.rows_rejected} rejected"
+                for d, line in in_raw.items()
+                if line.rows_rejected
+            },
+        ),
+        Finding(
+            "no_new_columns",
+            {day: ", ".join(line.drift) for day, line in in_raw.items() if line.drift},
+        ),
+        Finding("no_missing_days", missing),
+    ]
+
+
+def _adds_up(line: Extraction) -> bool:
+    return line.rows_in == line.rows_accepted + line.rows_rejected + line.rows_superseded
+
+
+def _sum(line: Extraction) -> str:
+    return (
+        f"{line.rows_in} in, {line.rows_accepted} accepted, {line.rows_rejected} rejected,"
+        f" {line.rows_superseded} superseded"
+    )
+
+
+def _between(first: dt.date, last: dt.date) -> list[dt.date]:
+    return [first + dt.timedelta(days) for days in range((last - first).days + 1)]

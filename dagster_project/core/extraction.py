@@ -1,0 +1,387 @@
+"""One landing day of one export -> typed Parquet, rejects, one line of the ledger.
+
+DuckDB reads and judges in bulk. A day takes one of two ways, which share every expression and so
+cannot disagree: the swift one streams the rows into Parquet and stops at the first doubt; the
+careful one stages all rows with their verdicts; rejects, duplicates and counts come from there.
+
+The contracts and the ledger are exports.py's, the bytes of a file files.py's, what a row must be
+rows.py's. Nothing else may write raw and rejects.
+"""
+
+import re
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from dagster_project.core.exports import (
+    Export,
+    Extraction,
+    Rules,
+    append_to_ledger,
+    is_declared,
+    landed,
+    landed_stats,
+)
+from dagster_project.core.files import FileFault, Part, check_header, prepare
+from dagster_project.core.lake import Lake, put
+from dagster_project.core.rows import (
+    SQL_TYPES,
+    file_literal,
+    identifier,
+    judged,
+    literal,
+    source_of,
+)
+
+
+class AccountingError(RuntimeError):
+    """Rows in are not rows accepted + rejected + superseded: a defect of this module."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the rows of a day; the names are those of the ledger."""
+
+    rows_in: int
+    rows_accepted: int
+    rows_rejected: int = 0
+    rows_superseded: int = 0
+
+
+class Extractor:
+    """Extracts days with one DuckDB connection; a context manager, one at a time per lake.
+
+    A file never makes it raise; it raises OSError when the machine fails (disk full, read-only).
+    """
+
+    def __init__(self, lake: Lake, rules: Rules, memory_limit: str = "4GB") -> None:
+        self._lake, self._rules, self._memory_limit = lake, rules, memory_limit
+        self._folder = lake.temporary / "extraction"
+        self._data = self._folder / "data.parquet"
+        self._rejects = self._folder / "rejects.parquet"
+        # Last record of the copy of a CSV with quotes: not read means that a quote was left open,
+        # of which DuckDB's single-threaded reader says nothing.
+        self._sentinel = f"end-of-file-{uuid.uuid4().hex}"
+
+    def __enter__(self) -> "Extractor":
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._db = duckdb.connect(
+            config={
+                "temp_directory": str(self._folder / "spill"),
+                "memory_limit": self._memory_limit,
+                "autoinstall_known_extensions": "false",
+            }
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def ensure_empty(self, export: Export) -> None:
+        """Write the export's typed table of no rows, unless raw has that of the same contract."""
+        if is_declared(export, self._lake):
+            return
+        target = self._lake.raw_empty(export.system, export.name)
+        nulls = [f"null::{SQL_TYPES[c.type]} as {identifier(c.name)}" for c in export.columns]
+        with self._lake.replacing(target) as file:
+            self._copy(f"select {', '.join(nulls)}, null::date as landing_date limit 0", file)
+        with self._lake.replacing(target.with_suffix(".contract")) as file:
+            file.write_text(export.fingerprint, encoding="utf-8")
+
+    def extract_day(self, export: Export, day: date) -> Extraction:
+        """Extract a landed day, replacing its raw data whole; returns the ledger line it appended.
+
+        If the files are at fault, raw stays as it was. Order of commit: rejects, data, ledger; a
+        crash in between leaves the day stale, to be extracted again.
+        """
+        folder = self._lake.landing(export.system, export.name)
+        paths = self._lake.landed_day(export.system, export.name, day)
+        if not paths:
+            raise LookupError(f"{export.system}/{export.name}: nothing has landed for {day}")
+        line = Extraction(
+            export.system,
+            export.name,
+            day,
+            "failed",
+            len(paths),
+            contract=self._rules.contract(export, day),
+            max_reject_share=self._rules.max_reject_share,
+            landed=landed(folder, paths),
+        )
+        work = self._folder / "parts"
+        work.mkdir()
+        try:
+            if day < self._rules.first_day:
+                raise FileFault(f"{day} lies before the first day, {self._rules.first_day}")
+            self._query(f"set TimeZone = {literal(export.time_zone)}")
+            parts = [self._part(number, path, export, work) for number, path in enumerate(paths)]
+            line = replace(line, drift=self._drift(export, parts))
+            counts = self._swiftly(export, day, parts) or self._carefully(export, day, parts)
+            if landed_stats(folder, paths) != [part.stat for part in line.landed]:
+                raise FileFault("the files changed while they were read")
+            self._commit(export, day, counts)
+            line = replace(line, status="ok", **vars(counts))
+        except FileFault as fault:
+            line = replace(line, error=str(fault))
+        finally:
+            shutil.rmtree(work)
+        append_to_ledger(self._lake, line)
+        return line
+
+    def _part(self, number: int, path: Path, export: Export, work: Path) -> Part:
+        file = str(path.relative_to(self._lake.landing(export.system, export.name)))
+        part = prepare(number, file, path, work, self._sentinel)
+        if part.format == "parquet":
+            with _fault_of(part):
+                found = self._query(f"describe select * from {source_of([part])}")
+            part = replace(part, header=tuple((name, kind) for name, kind, *_ in found))
+        if part.format != "jsonl":
+            check_header(part, [column.name for column in export.columns])
+        return part
+
+    def _drift(self, export: Export, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Names in the files that the contract does not know."""
+        names = {name for part in parts for name in part.names if name}
+        for part in parts:
+            if part.format == "jsonl":
+                # Lines of one writer have the same keys: distinct lists before distinct names.
+                keys = "distinct case when json_valid(line) then json_keys(line) end as names"
+                lines = f"select {keys} from {source_of([part], is_careful=True)}"
+                with _fault_of(part):
+                    found = self._query_afresh(f"select distinct unnest(names) from ({lines})")
+                names |= {name for (name,) in found}
+        return tuple(sorted(names - {column.name for column in export.columns}))
+
+    def _swiftly(self, export: Export, day: date, parts: Sequence[Part]) -> Counts | None:
+        """The rows of all parts in one stream to Parquet; None at the first doubt."""
+        # DuckDB's parallel reader has silently lost rows around a stray quote. Without a quote in
+        # the file, a line end is a record's end wherever a thread begins.
+        if any(part.has_quotes for part in parts):
+            return None
+        alike = defaultdict(list)
+        for part in parts:
+            alike[part.format, part.header].append(part)
+        rows = " union all ".join(f"({judged(export, group)})" for group in alike.values())
+        # The doubt stops the copy from within the projection that computes it: a filter would be
+        # pushed below that, and everything computed twice.
+        landing_date = f"case when reason is null then date '{day}' else error(reason)::date end"
+        names = [identifier(column.name) for column in export.columns]
+        values = ", ".join(f"v{i} as {name}" for i, name in enumerate(names))
+        key = ", ".join(identifier(name) for name in export.key)
+        try:
+            rows_in = self._copy(
+                f"select {values}, {landing_date} as landing_date from ({rows})", self._data
+            )
+        except _PROGRAMMING:
+            raise
+        except duckdb.Error:
+            return None
+        [(keys,)] = self._query(
+            f"select count(distinct hash({key})) from {file_literal(self._data)}"
+        )
+        return Counts(rows_in, rows_in) if keys == rows_in else None
+
+    def _carefully(self, export: Export, day: date, parts: Sequence[Part]) -> Counts:
+        """All rows staged with their verdicts; rejects and accepted rows are written from there.
+
+        staged: rows that the reader could take (part, k: ordinal among those, values, reason)
+        broken: records that it could not (part, row_number, text)
+        """
+        types = "".join(f", v{i} {SQL_TYPES[c.type]}" for i, c in enumerate(export.columns))
+        self._query(f"create or replace temp table staged (part int, k bigint{types}, reason text)")
+        self._query("create or replace temp table broken (part int, row_number bigint, text text)")
+        for part in parts:
+            self._stage(export, part)
+        self._query(_verdicts(export))
+        values = ", ".join(f"v{i} as {identifier(c.name)}" for i, c in enumerate(export.columns))
+        accepted = self._copy(
+            f"select {values}, date '{day}' as landing_date"
+            " from staged anti join verdicts using (part, k) where reason is null",
+            self._data,
+        )
+        [(rows_in, are_refused, superseded)] = self._query(
+            """
+            select
+                (select count(*) from staged) + (select count(*) from broken),
+                exists (from staged where reason is not null)
+                or exists (from broken) or exists (from verdicts where is_conflict),
+                (select count(*) from verdicts where not is_conflict),
+            """
+        )
+        rejected = self._write_rejects(export, parts) if are_refused else 0
+        self._query("drop table staged")
+        counts = Counts(rows_in, accepted, rejected, superseded)
+        if rows_in != accepted + rejected + superseded:
+            raise AccountingError(f"{export.system}/{export.name} of {day}: {counts}")
+        return counts
+
+    def _stage(self, export: Export, part: Part) -> None:
+        values = "".join(f", v{i}" for i in range(len(export.columns)))
+        rows = judged(export, [part], self._sentinel)
+        with _fault_of(part):
+            self._query_afresh(
+                f"insert into staged select {part.number}, k{values}, reason from ({rows})"
+            )
+        if part.format == "parquet":
+            return
+        # `line` counts records, the header as one of them.
+        self._query(
+            f"insert into broken select {part.number}, line - {int(part.format == 'csv')},"
+            " rtrim(any_value(csv_line), chr(10)) from faults group by line"
+        )
+        if part.has_quotes:
+            [(closed,)] = self._query(
+                f"delete from staged where part = {part.number} and reason = '{self._sentinel}'"
+            )
+            if not closed:
+                raise FileFault(f"{part.file}: a quote is opened and never closed")
+
+    def _write_rejects(self, export: Export, parts: Sequence[Part]) -> int:
+        """All refused rows with their place and their text, which a second reading gives."""
+        self._query(_REFUSED)
+        self._query(
+            "create or replace temp table rejected as select part, row_number,"
+            " 'malformed_row' as reason, to_json(text)::text as raw from broken"
+        )
+        for (number,) in self._query("select distinct part from refused"):
+            rows = judged(export, [parts[number]], self._sentinel)
+            self._query_afresh(
+                "insert into rejected select refused.part, row_number, refused.reason, rows.raw"
+                f" from (select k, raw from ({rows})) as rows"
+                f" join refused on rows.k = refused.k and refused.part = {number}"
+            )
+        files = ", ".join(f"({part.number}, {literal(part.file)})" for part in parts)
+        return self._copy(
+            "select file, row_number, reason, raw from rejected"
+            f" join (values {files}) as files (part, file) using (part) order by file, row_number",
+            self._rejects,
+        )
+
+    def _commit(self, export: Export, day: date, counts: Counts) -> None:
+        rejects = self._lake.rejects_day(export.system, export.name, day)
+        if counts.rows_rejected:
+            put(self._rejects, rejects)
+        else:
+            rejects.unlink(missing_ok=True)
+        if counts.rows_rejected > self._rules.max_reject_share * counts.rows_in:
+            [(reason, times)] = self._query(
+                f"select reason, count(*) from {file_literal(rejects)}"
+                " group by reason order by count(*) desc, reason limit 1"
+            )
+            raise FileFault(
+                f"{counts.rows_rejected:,} of {counts.rows_in:,} rows were rejected, more than the"
+                f" allowed share of {self._rules.max_reject_share:g};"
+                f" most often {reason} ({times:,} rows)"
+            )
+        put(self._data, self._lake.raw_day(export.system, export.name, day))
+
+    def _copy(self, select: str, file: Path) -> int:
+        target = literal(str(file))
+        [(rows,)] = self._query(f"copy ({select}) to {target} (format parquet, compression zstd)")
+        return int(rows)
+
+    def _query_afresh(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a careful reading: its faults are found in a table of their own."""
+        self._query("drop table if exists faults")
+        self._query("drop table if exists scans")
+        return self._query(sql)
+
+    def _query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Raises OSError where the machine fails, else what DuckDB raises."""
+        try:
+            return self._db.execute(sql).fetchall()
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException) or _MACHINE.search(str(error)):
+                raise OSError(str(error)) from error
+            raise
+
+
+_MACHINE = re.compile(
+    "No space left|Disk quota|Read-only|Permission denied|Could not (write|create)"
+)
+_PROGRAMMING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+
+
+@contextmanager
+def _fault_of(part: Part) -> Iterator[None]:
+    """What DuckDB says of unreadable bytes, as one sentence on the file."""
+    try:
+        yield
+    except _PROGRAMMING:
+        raise
+    except duckdb.Error as error:
+        said = re.sub(r"^[\w ]+ Error: ", "", str(error).splitlines()[0])
+        said = said.replace(str(part.path), "the file")
+        raise FileFault(f"{part.file}: cannot be read as {part.format} ({said})") from error
+
+
+def _verdicts(export: Export) -> str:
+    """Of each key that stands in several good rows: those not accepted, and whether in conflict.
+
+    The newest rows of a key are those of the greatest updated_at, or all where the contract has
+    none; if they agree, the first of them stands for the key.
+    """
+    names = [column.name for column in export.columns]
+    key = ", ".join(f"v{names.index(name)}" for name in export.key)
+    version = f"v{names.index('updated_at')}" if "updated_at" in names else "null"
+    content = ", ".join(f"v{i}" for i in range(len(names)))
+    return f"""
+        create or replace temp table verdicts as
+        with repeated as (
+            select {key} from staged where reason is null group by all having count(*) > 1
+        ),
+        ranked as (
+            select
+                part, k, {key}, row({content}) as content,
+                rank() over (partition by {key} order by {version} desc nulls last) as age,
+            from staged semi join repeated using ({key})
+            where reason is null
+        ),
+        judged as (
+            select
+                part, k,
+                row_number() over (partition by {key} order by age, part, k) as place,
+                count(distinct content) filter (age = 1) over (partition by {key}) as contents,
+            from ranked
+        )
+        select part, k, contents > 1 as is_conflict from judged where contents > 1 or place > 1
+    """
+
+
+# A row's number counts every record of its file. The i-th broken record, at row_number, stands
+# behind row_number - i rows that could be read; later rows are numbered i above their ordinal.
+_REFUSED = """
+    create or replace temp table refused as
+    with found as (
+        select part, k, reason from staged where reason is not null
+        union all
+        select part, k, 'conflicting_key' from verdicts where is_conflict
+    ),
+    ranked as (
+        select
+            part, row_number,
+            row_number() over (partition by part order by row_number) as i,
+        from broken
+    ),
+    gaps as (
+        select part, row_number - i as behind_k, max(i) as shift from ranked group by all
+    )
+    select found.part, found.k, found.reason, found.k + coalesce(gaps.shift, 0) as row_number
+    from found asof left join gaps on found.part = gaps.part and found.k > gaps.behind_k
+"""

@@ -1,0 +1,186 @@
+"""One landed file made ready to be read in bulk: unpacked, line ends mended, header understood.
+
+What is wrong with a file as a whole is found here, as far as its bytes tell; what its rows hold is
+extraction.py's. Everything works on blocks of bytes, never row by row.
+"""
+
+import csv
+import gzip
+import io
+import re
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dagster_project.core.lake import FORMATS, landed_format
+
+# A whole CSV record as DuckDB's strict parser sees it, and what ends it.
+_FIELD = rb'(?: *+"(?:[^"]++|"")*+"[^,\r\n]*+|(?! *+")[^,\r\n]*+)'
+_RECORD = rb"(?=[^\r\n])" + _FIELD + rb"(?:," + _FIELD + rb")*+"
+_CSV_RECORD = re.compile(rb"[\r\n]*+(" + _RECORD + rb")(?:\r\n?|\n)")
+_CSV_RECORDS = re.compile(rb"(?:[\r\n]*+" + _RECORD + rb"(?:\r\n?|\n))*+")
+_LINE_ENDS = re.compile(rb"[\r\n]++")
+_BLOCK = 1 << 24
+# DuckDB refuses a line above 2 MB; a "record" longer than this is a quote left open.
+_LONGEST_RECORD = 1 << 26
+_LONGEST_HEADER = 1 << 20
+
+
+class FileFault(Exception):  # noqa: N818 - it is the file that is at fault
+    """A file set that breaks its contract as a whole; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a day, ready for DuckDB."""
+
+    number: int
+    file: str  # relative to the export's landing folder: the name in rejects and faults
+    path: Path
+    format: str  # csv, jsonl or parquet
+    header: tuple[tuple[str, str], ...] = ()  # (name, DuckDB type); none for jsonl
+    has_quotes: bool = False  # a CSV with quotes ends in the sentinel record
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.header)
+
+
+def prepare(number: int, file: str, path: Path, work: Path, sentinel: str) -> Part:
+    """The landed file at `path` as DuckDB can read it; copies, where one is needed, go to `work`.
+
+    Parquet is left as it is, and its header empty. Raises FileFault, and OSError of the machine.
+    """
+    if not path.is_file():
+        raise FileFault(f"{file}: a day folder holds files, this is not one")
+    format_ = landed_format(path)
+    if format_ is None:
+        raise FileFault(f"{file}: the name ends in none of {', '.join(FORMATS)}")
+    if format_ == "parquet":
+        return Part(number, file, path, format_)
+    if format_.endswith(".gz"):
+        path = _unpacked(file, path, work / f"{number}.unpacked")
+    format_ = format_.removesuffix(".gz")
+    has_quotes, is_uneven = _survey(path)
+    if format_ == "jsonl":
+        has_quotes = False  # none that a line end could hide in
+    if is_uneven:
+        path = _mended(file, path, work / f"{number}.mended", has_quotes)
+    if format_ == "jsonl":
+        return Part(number, file, path, format_)
+    names = _csv_header(file, path)
+    if has_quotes:
+        path = _closed(path, work / f"{number}.csv", sentinel + "," * (len(names) - 1))
+    return Part(number, file, path, format_, tuple((n, "VARCHAR") for n in names), has_quotes)
+
+
+def check_header(part: Part, columns: Sequence[str]) -> None:
+    """Raises FileFault unless every contracted column stands in the header, once."""
+    if doubled := [name for name, times in Counter(part.names).items() if name and times > 1]:
+        raise FileFault(f"{part.file}: the header names {', '.join(doubled)} more than once")
+    missing = [name for name in columns if name not in part.names]
+    if not missing:
+        return
+    for delimiter, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+        line = ",".join(part.names)
+        if part.format == "csv" and set(columns) <= set(
+            next(csv.reader([line], delimiter=delimiter))
+        ):
+            raise FileFault(f"{part.file}: wrong delimiter, fields are separated by {called}")
+    found = ", ".join(part.names[:20])
+    raise FileFault(f"{part.file}: missing column {', '.join(missing)} (the header is: {found})")
+
+
+def _unpacked(file: str, path: Path, target: Path) -> Path:
+    """The file unpacked by Python's gzip, which checks the CRC and the length; DuckDB does not."""
+    try:
+        with gzip.open(path) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _BLOCK)
+    except EOFError:
+        raise FileFault(f"{file}: truncated gzip, the file ends before its data does") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise FileFault(f"{file}: not a sound gzip file ({error})") from None
+    return target
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Blocks that end at a line feed, so that no CRLF is cut in two."""
+    while block := file.read(_BLOCK):
+        yield block + file.readline()
+
+
+def _survey(path: Path) -> tuple[bool, bool]:
+    r"""Whether a file holds quotes; whether its line ends are uneven: mixed, lone \r, blank lines.
+
+    DuckDB's parser stops at mixed line ends, and counts a blank line only where it reports errors,
+    which would shift the row numbers.
+    """
+    has_quotes = is_uneven = has_lf = has_crlf = False
+    with path.open("rb") as file:
+        for block in _lines(file):
+            has_quotes = has_quotes or b'"' in block
+            if is_uneven:
+                continue
+            feeds, returns = block.count(b"\n"), block.count(b"\r") if b"\r" in block else 0
+            pairs = block.count(b"\r\n") if returns else 0
+            has_lf, has_crlf = has_lf or feeds > pairs, has_crlf or pairs > 0
+            is_uneven = (
+                returns > pairs
+                or (has_lf and has_crlf)
+                or block[:1] in b"\r\n"
+                or b"\n\n" in block
+                or b"\n\r" in block
+            )
+    return has_quotes, is_uneven
+
+
+def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
+    """A copy with every record ended by one line feed; line ends within quotes stay as they are."""
+    rest = b""
+    with path.open("rb") as source, target.open("wb") as copy:
+        for block in _lines(source):
+            if not has_quotes:
+                copy.write(_LINE_ENDS.sub(b"\n", block))
+                continue
+            rest += block
+            matched = _CSV_RECORDS.match(rest)
+            end = matched.end() if matched else 0
+            copy.write(_CSV_RECORD.sub(rb"\1\n", rest[:end]))
+            rest = rest[end:]
+            if len(rest) > _LONGEST_RECORD:
+                raise FileFault(f"{file}: a quote is opened and never closed")
+        copy.write(rest)
+    return target
+
+
+def _csv_header(file: str, path: Path) -> list[str]:
+    with path.open("rb") as source:
+        start = source.read(_LONGEST_HEADER)
+    # What is cut, or not UTF-8, after the header is none of its business.
+    text = start.decode("utf-8-sig", "surrogateescape")
+    if not text.strip():
+        raise FileFault(f"{file}: is empty, there is not even a header")
+    try:
+        names = next(csv.reader(io.StringIO(text, newline="")))
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise FileFault(f"{file}: is not UTF-8") from None
+    except csv.Error as error:
+        raise FileFault(f"{file}: the header cannot be read ({error})") from None
+    if any("\0" in name for name in names):
+        raise FileFault(f"{file}: is not UTF-8")
+    return names
+
+
+def _closed(path: Path, target: Path, sentinel: str) -> Path:
+    """A copy with one more record at its end."""
+    with path.open("rb") as source, target.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _BLOCK)
+        source.seek(-1, io.SEEK_END)
+        copy.write(b"" if source.read(1) == b"\n" else b"\n")
+        copy.write(sentinel.encode() + b"\n")
+    return target

@@ -1,0 +1,150 @@
+"""Where an export day, a raw day, a derived table and a release lie under DATA_DIR.
+
+Every path of the data folder is spelled here and nowhere else, so that another place for the
+landing files can be added in one module. Nothing here reads what a file says.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
+
+
+def landed_format(path: Path) -> str | None:
+    """The format that a landing file's name declares, or None: `2024-01-01.csv.gz` is `csv.gz`."""
+    return next((ext for ext in sorted(FORMATS, key=len) if path.name.endswith("." + ext)), None)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The data folder; `root` is absolute, because views over Parquet keep paths as written."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not self.root.is_absolute():
+            raise ValueError(f"the data folder must be an absolute path: {self.root}")
+
+    def landing(self, system: str, export: str) -> Path:
+        return self.root / "landing" / system / export
+
+    def raw(self, system: str, export: str) -> Path:
+        """Folder of an export's raw days; `<raw>/*/*.parquet` is every day and the empty table."""
+        return self.root / "raw" / system / export
+
+    def raw_day(self, system: str, export: str, day: date) -> Path:
+        return self.raw(system, export) / f"date={day}" / "data.parquet"
+
+    def raw_empty(self, system: str, export: str) -> Path:
+        """A typed table of no rows, so that a glob over an export that never arrived is typed."""
+        return self.raw(system, export) / "schema" / "empty.parquet"
+
+    def rejects_day(self, system: str, export: str, day: date) -> Path:
+        return self.root / "rejects" / system / export / f"date={day}" / "rejects.parquet"
+
+    def derived(self, name: str) -> Path:
+        return self.root / "derived" / f"{name}.parquet"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "raw" / "extractions.jsonl"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.root / "published"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    @property
+    def temporary(self) -> Path:
+        """Unfinished work; on the file system of the targets, so that `os.replace` is atomic."""
+        return self.root / ".tmp"
+
+    def landed_days(self, system: str, export: str) -> dict[date, tuple[Path, ...]]:
+        """Every landed day, in order, with its parts: files `<day>.<ext>` and those in `<day>/`.
+
+        A day folder without a file has not landed. A part may have a name of no known format, or
+        be a folder: that day is then at fault, which is the extraction's to say.
+        """
+        return self._walk(system, export)[0]
+
+    def stray_names(self, system: str, export: str) -> list[str]:
+        """Names in an export's landing folder that are no day, and therefore never read."""
+        return self._walk(system, export)[1]
+
+    def landed_day(self, system: str, export: str, day: date) -> tuple[Path, ...]:
+        """The parts of one day, as in `landed_days`; empty when it has not landed."""
+        folder = self.landing(system, export)
+        names = [str(day), *(f"{day}.{ext}" for ext in FORMATS)]
+        return tuple(sorted(part for name in names for part in _parts(folder / name)))
+
+    def landed_exports(self) -> list[tuple[str, str]]:
+        """(system, export) of every folder in landing, declared or not."""
+        return sorted(
+            (export.parent.name, export.name)
+            for export in (self.root / "landing").glob("*/*")
+            if export.is_dir() and not _is_ignored(export.name)
+        )
+
+    def _walk(self, system: str, export: str) -> tuple[dict[date, tuple[Path, ...]], list[str]]:
+        folder, days, stray = self.landing(system, export), dict[date, list[Path]](), []
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if _is_ignored(path.name):
+                continue
+            if (day := _day_of(path)) is None:
+                stray.append(path.name)
+            elif parts := _parts(path):
+                days.setdefault(day, []).extend(parts)
+        return {day: tuple(sorted(days[day])) for day in sorted(days)}, stray
+
+    @contextmanager
+    def replacing(self, target: Path) -> Iterator[Path]:
+        """A temporary path to write to, which takes the target's place if the block ends well."""
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        unfinished = self.temporary / f"{uuid.uuid4().hex}-{target.name}"
+        try:
+            yield unfinished
+            put(unfinished, target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def put(unfinished: Path, target: Path) -> None:
+    """Move a finished file of the same file system to its place, replacing what is there whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.replace(target)
+
+
+def _is_ignored(name: str) -> bool:
+    """Names that writers use for what is not data, or not yet."""
+    return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
+
+
+def _day_of(path: Path) -> date | None:
+    stem, _, extension = path.name.partition(".")
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stem):
+        return None
+    is_day = extension in FORMATS if path.is_file() else path.is_dir() and path.name == stem
+    try:
+        return date.fromisoformat(stem) if is_day else None
+    except ValueError:
+        return None
+
+
+def _parts(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return [part for part in path.iterdir() if not _is_ignored(part.name)]
+    return []

@@ -1,0 +1,129 @@
+"""A release: the marts of a built warehouse, copied out whole and switched to at once.
+
+    published/releases/<id>/marts.duckdb, parquet/<mart>.parquet, release.json
+    published/current        -> releases/<id>        the only thing that is ever switched
+    published/marts.duckdb   -> current/marts.duckdb
+    published/parquet        -> current/parquet
+
+Whether a warehouse may be published is decided by the caller, who also holds the lock on DATA_DIR.
+What the current release is gets asked every night, so DuckDB is imported only where one is written.
+"""
+
+import dataclasses
+import datetime as dt
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_UNFINISHED = ".partial"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a release says of itself, in its table `release` and in release.json.
+
+    release_id sorts by time; as_of_date is null if no accounts export ever arrived; fingerprint
+    names the raw data, code and policies it was built from; raw_state the raw data alone.
+    """
+
+    release_id: str
+    as_of_date: dt.date | None
+    fingerprint: str
+    raw_state: str
+
+
+def publish(warehouse: Path, published: Path, release: Release, keep: int) -> Mapping[str, int]:
+    """Release every table of the warehouse's schema `marts`; rows per mart (count).
+
+    The newest `keep` releases stay, the new one always. A reader that has an older release open
+    keeps reading it. Raises duckdb.Error before anything is switched.
+    """
+    releases = published / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    _sweep(published)
+    unfinished = releases / f"{release.release_id}{_UNFINISHED}"
+    rows = _write(warehouse, unfinished, release)
+    unfinished.replace(releases / release.release_id)
+    _link(published / "current", Path("releases") / release.release_id)
+    _link(published / "marts.duckdb", Path("current") / "marts.duckdb")
+    _link(published / "parquet", Path("current") / "parquet")
+    for old in sorted(releases.iterdir(), reverse=True)[max(keep, 1) :]:
+        shutil.rmtree(old)
+    return rows
+
+
+def current_release(published: Path) -> Mapping[str, str | None]:
+    """The fields of the current release, as text; empty if nothing was published yet."""
+    try:
+        facts: Mapping[str, str | None] = json.loads(
+            (published / "current" / "release.json").read_text()
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return facts
+
+
+def _write(warehouse: Path, folder: Path, release: Release) -> Mapping[str, int]:
+    import duckdb
+
+    (folder / "parquet").mkdir(parents=True)
+    with duckdb.connect() as db:
+        db.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
+        # The oldest storage version: 1.x clients cannot read what 2.x writes by default.
+        db.execute(
+            f"attach '{_quoted(folder / 'marts.duckdb')}' as release (storage_version 'v1.0.0')"
+        )
+        marts = db.execute(
+            "select table_name from duckdb_tables()"
+            " where database_name = 'warehouse' and schema_name = 'marts' order by all"
+        ).fetchall()
+        rows = {}
+        for (mart,) in marts:
+            # Sorted, so that equal marts are equal files whatever order threads built them in.
+            db.execute(
+                f'create table release."{mart}" as from warehouse.marts."{mart}" order by all'
+            )
+            rows[mart] = _copy_out(db, mart, folder)
+        db.execute(
+            "create table release.release (release_id varchar, as_of_date date,"
+            " fingerprint varchar, raw_state varchar)"
+        )
+        db.execute("insert into release.release values (?, ?, ?, ?)", dataclasses.astuple(release))
+        _copy_out(db, "release", folder)
+        db.execute("detach release")
+    (folder / "release.json").write_text(
+        json.dumps(dataclasses.asdict(release), default=str, indent=2) + "\n"
+    )
+    return rows
+
+
+def _copy_out(db: "duckdb.DuckDBPyConnection", table: str, folder: Path) -> int:
+    target = _quoted(folder / "parquet" / f"{table}.parquet")
+    row = db.execute(f"copy release.\"{table}\" to '{target}' (format parquet)").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point `link` at `target` in one step: a reader sees the old or the new, never none."""
+    fresh = link.with_name(f"{link.name}{_UNFINISHED}")
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
+def _sweep(published: Path) -> None:
+    """Remove what a killed publish left behind."""
+    for left in [*published.glob(f"*{_UNFINISHED}"), *published.glob(f"releases/*{_UNFINISHED}")]:
+        if left.is_symlink():
+            left.unlink()
+        else:
+            shutil.rmtree(left)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

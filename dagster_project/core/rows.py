@@ -1,0 +1,179 @@
+"""What a row must be: the SQL that reads parts, types each cell and says why a row is refused.
+
+Text in, text out: nothing here runs a query. Names come from contracts and files and are always
+quoted; a value of an export never becomes SQL.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dagster_project.core.exports import Column, Export
+from dagster_project.core.files import Part
+
+SQL_TYPES = {
+    "text": "varchar",
+    "bigint": "bigint",
+    "integer": "integer",
+    "double": "double",
+    "decimal": "decimal(28, 12)",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+# What a text must look like besides passing the cast, which by itself takes 12.5 and 0x1F for a
+# bigint, 1_000 for any number, 2024/1/2 for a date and a zone's name for an offset.
+_INTEGRAL = r"[+-]?\d+(\.0*)?"
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_OFFSET = r"(Z|[+-][01]\d(:?[0-5]\d){0,2})"
+SHAPES = {
+    "bigint": _INTEGRAL,
+    "integer": _INTEGRAL,
+    "double": _NUMBER,
+    "decimal": _NUMBER,
+    "date": r"\d{4}-\d\d-\d\d([T ]00:00(:00(\.0+)?)?)?",
+    "timestamp": rf"\d{{4}}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?{_OFFSET}?)?",
+}
+# Parquet types taken as they are; any other goes through its text, so that a DOUBLE of 12.5 is
+# refused for a bigint as it is in a CSV.
+_SMALL = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT"}
+NATIVE = {
+    "bigint": _SMALL | {"UINTEGER", "BIGINT"},
+    "integer": _SMALL,
+    "double": {"DOUBLE"},
+    "decimal": {"DECIMAL(28,12)"},
+    "boolean": {"BOOLEAN"},
+    "date": {"DATE"},
+}
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """A path as a literal that DuckDB's globbing leaves alone."""
+    return literal(re.sub(r"([\[\]*?])", r"[\1]", str(path)))
+
+
+def source_of(parts: Sequence[Part], *, is_careful: bool = False) -> str:
+    """The FROM item of parts with one header. Read carefully (one part), records that are no rows
+    go to the table `faults`, with one thread, because the parallel reader then loses good rows."""
+    files = ", ".join(file_literal(part.path) for part in parts)
+    if parts[0].format == "parquet":
+        return f"read_parquet([{files}], binary_as_string = true, hive_partitioning = false)"
+    if parts[0].format == "jsonl":
+        # Lines as text: read_json's ignore_errors turns a bad line into a row of nulls. A control
+        # character cannot stand in JSON, so nothing is split.
+        dialect = "header = false, delim = chr(1), quote = '', escape = ''"
+        columns = "{'line': 'varchar'}"
+    else:
+        dialect = "header = true, delim = ',', quote = '\"', escape = '\"'"
+        columns = "{" + ", ".join(f"'c{i}': 'varchar'" for i in range(len(parts[0].header))) + "}"
+    careful = ", parallel = false, store_rejects = true, rejects_limit = 0"
+    careful += ", rejects_table = 'faults', rejects_scan = 'scans'"
+    return (
+        f"read_csv([{files}], {dialect}, columns = {columns}, auto_detect = false,"
+        f" compression = 'none', strict_mode = true{careful if is_careful else ''})"
+    )
+
+
+def judged(export: Export, parts: Sequence[Part], sentinel: str | None = None) -> str:
+    """SELECT of k (ordinal of the row), v0.. (values in contract order), reason (null = good) and
+    raw (the row as JSON text) of parts with one header; careful if the sentinel is given."""
+    part, columns = parts[0], export.columns
+    source, cells, fault, raw = _cells(export, parts, sentinel)
+    types = dict(part.header) if part.format == "parquet" else {}
+    texts, typed, objections = "", "", ""
+    for i, (column, cell) in enumerate(zip(columns, cells, strict=True)):
+        type_ = types.get(column.name, "")
+        value = _native(column, type_, f"x{i}", export.time_zone)
+        # An empty text is null, in every format.
+        text = cell if value else f"nullif({cell}::varchar, '')"
+        texts += f", {text} as x{i}"
+        typed += f", {value or _parsed(column, f'x{i}')} as v{i}"
+        objections += "".join(f" {when}" for when in _objections(column, f"x{i}", f"v{i}"))
+    values = "".join(f", v{i}" for i in range(len(columns)))
+    return (
+        f"select k{values}, coalesce(fault, case{objections} end) as reason, raw"
+        f" from (select *{typed} from (select row_number() over () as k{texts},"
+        f" {fault} as fault, {raw} as raw from {source}))"
+    )
+
+
+def _cells(
+    export: Export, parts: Sequence[Part], sentinel: str | None
+) -> tuple[str, list[str], str, str]:
+    """How the parts hold a row: FROM item, a cell per contracted column, fault of the row as a
+    whole, the row as JSON text."""
+    part, names = parts[0], [column.name for column in export.columns]
+    source = source_of(parts, is_careful=sentinel is not None)
+    if part.format == "jsonl":
+        paths = ", ".join(literal(f'$."{name}"') for name in names)
+        fields = f"if(json_type(line) = 'OBJECT', json_extract_string(line, [{paths}]), null)"
+        return (
+            f"(select line, case when json_valid(line) then {fields} end as f from {source})",
+            [f"f[{i + 1}]" for i in range(len(names))],
+            "if(f is null, 'invalid_json', null)",
+            "case when json_valid(line) then line else to_json(line)::varchar end",
+        )
+    found = [f"c{i}" if part.format == "csv" else identifier(n) for i, n in enumerate(part.names)]
+    pairs = zip(part.names, found, strict=True)
+    members = ", ".join(f"{literal(name)}, {cell}::varchar" for name, cell in pairs)
+    ends = part.has_quotes and sentinel
+    return (
+        source,
+        [found[part.names.index(name)] for name in names],
+        f"if(c0 = '{sentinel}', '{sentinel}', null)" if ends else "null::varchar",
+        f"json_object({members})::varchar",
+    )
+
+
+def _native(column: Column, type_: str, cell: str, time_zone: str) -> str | None:
+    """The value of a Parquet cell that needs no text in between; None where it does."""
+    if type_ in NATIVE.get(column.type, ()):
+        return f"{cell}::{SQL_TYPES[column.type]}"
+    if column.type == "timestamp" and type_ == "TIMESTAMP WITH TIME ZONE":
+        return f"if(isfinite({cell}), make_timestamp(epoch_us({cell})), null)"
+    if column.type == "timestamp" and type_ == "TIMESTAMP" and time_zone == "UTC":
+        return cell
+    return None
+
+
+def _parsed(column: Column, text: str) -> str:
+    """The value of a text, null where it is none. Timestamps without offset are read in the
+    session's time zone, which is the contract's."""
+    if column.type == "text":
+        return text
+    value = f"try_cast({text} as {SQL_TYPES[column.type]})"
+    if column.type == "timestamp":
+        value = f"make_timestamp(epoch_us(try_cast({text} as timestamptz)))"
+    if shape := SHAPES.get(column.type):
+        value = f"case when regexp_full_match({text}, {literal(shape)}) then {value} end"
+    return value
+
+
+def _objections(column: Column, cell: str, value: str) -> Iterator[str]:
+    """WHEN branches, in order, that give the reason why a value is refused."""
+    if not column.is_nullable:
+        yield f"when {cell} is null then {literal(f'missing_value: {column.name}')}"
+    wrong = f"{value} is null"
+    if column.type == "double":
+        wrong += f" or not isfinite({value})"
+    if column.type in ("date", "timestamp"):
+        wrong += f" or {value} < date '1900-01-01' or {value} >= date '10000-01-01'"
+    if column.type != "text":
+        reason = literal(f"not_a_{column.type}: {column.name}")
+        yield f"when {cell} is not null and ({wrong}) then {reason}"
+    if column.values:
+        allowed = ", ".join(literal(value) for value in column.values)
+        reason = literal(f"not_in_enumeration: {column.name}")
+        yield f"when {value} not in ({allowed}) then {reason}"
+    for comparison, bound in (("<", column.minimum), (">", column.maximum)):
+        if bound is not None:
+            reason = literal(f"out_of_range: {column.name}")
+            yield f"when {value} {comparison} {bound:f} then {reason}"

@@ -1,0 +1,44 @@
+"""Reading the built warehouse into Polars, and derived tables back to Parquet.
+
+Connections are read-only and short: DuckDB lets nobody else write while one is open, and dbt is the
+only writer. What is computed from the frames stands in surveys.py and milestones.py.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from dagster_project.core.lake import Lake
+
+# Where no accounts export ever arrived nothing has happened yet, and every derived table is empty.
+BEFORE_EVERYTHING = dt.date(1900, 1, 1)
+
+
+def read(warehouse: Path, *tables: str) -> Mapping[str, pl.LazyFrame]:
+    """Tables of the warehouse, named schema.table, as frames by table name.
+
+    Raises duckdb.Error if the warehouse or a table does not exist.
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        return {
+            table.rpartition(".")[2]: pl.DataFrame(db.sql(f"from {table}")).lazy()
+            for table in tables
+        }
+
+
+def as_of_date(warehouse: Path) -> dt.date | None:
+    """The as-of day of the marts; None if the accounts export never arrived."""
+    [frame] = read(warehouse, "intermediate.int_quality__as_of").values()
+    day: dt.date | None = frame.collect().item(0, "as_of_date")
+    return day
+
+
+def write_derived(lake: Lake, name: str, frame: pl.LazyFrame) -> int:
+    """Replace a derived table whole; its rows (count)."""
+    table = frame.collect()
+    with lake.replacing(lake.derived(name)) as file:
+        table.write_parquet(file)
+    return table.height

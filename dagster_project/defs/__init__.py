@@ -1,0 +1,1 @@
+"""Dagster declarations: thin, loaded by ../definitions.py, imported by nobody."""

@@ -1,0 +1,142 @@
+"""The raw exports: one daily-partitioned asset per export that the dbt sources declare.
+
+A run without chosen partitions extracts the days that are new or changed; a run with chosen ones (a
+backfill, a click in the UI) extracts exactly those again.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
+
+from dagster_project import settings, state
+from dagster_project.core import arrivals
+from dagster_project.core.exports import Export, Extraction, load_exports, read_ledger, stale_days
+from dagster_project.core.extraction import Extractor
+from dagster_project.core.lake import Lake
+from dagster_project.partitions import landing_days
+
+_settings = settings.current()
+_lake = Lake(_settings.data_dir)
+_rules = state.rules(_settings)
+
+
+def raw_export(export: Export) -> dg.AssetsDefinition:
+    key = dg.AssetKey([export.system, export.name])
+
+    @dg.asset(
+        key=key,
+        description=f"{export.kind}; one row per {', '.join(export.key)} and landing day.",
+        metadata={"dagster/column_schema": _schema(export)},
+        group_name=f"raw/{export.system}",
+        tags={"layer": "raw"},
+        kinds={"parquet"},
+        partitions_def=landing_days,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        # Materializations are yielded day by day: an output would turn every chosen day green, also
+        # one that never landed.
+        output_required=False,
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=key, description=question)
+            for name, question in arrivals.QUESTIONS.items()
+        ],
+        required_resource_keys={"lock"},
+    )
+    def extracted(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
+        failed = []
+        with Extractor(_lake, _rules) as extractor:
+            extractor.ensure_empty(export)
+            for day in _days(context, export):
+                attempt = extractor.extract_day(export, day)
+                if attempt.is_ok:
+                    yield _materialization(key, attempt)
+                else:
+                    failed.append(attempt)
+        for finding in arrivals.review(export.system, export.name, read_ledger(_lake)):
+            yield _check_result(finding)
+        if failed:
+            _turn_red(context, failed)
+            raise dg.Failure(
+                " ".join(f"{attempt.landing_date}: {attempt.error}" for attempt in failed),
+                allow_retries=False,
+            )
+
+    return extracted
+
+
+def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
+    if not context.has_partition_key and not context.has_partition_key_range:
+        return stale_days(export, _lake, read_ledger(_lake), _rules)
+    landed = _lake.landed_days(export.system, export.name)
+    return [day for key in context.partition_keys if (day := date.fromisoformat(key)) in landed]
+
+
+def _materialization(key: dg.AssetKey, attempt: Extraction) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        key,
+        partition=str(attempt.landing_date),
+        metadata={
+            "files": attempt.files,
+            "rows_in": attempt.rows_in,
+            "rows_accepted": attempt.rows_accepted,
+            "rows_rejected": attempt.rows_rejected,
+            "rows_superseded": attempt.rows_superseded,
+            "new_columns": list(attempt.drift),
+        },
+    )
+
+
+def _check_result(finding: arrivals.Finding) -> dg.AssetCheckResult:
+    severe = finding.name == "rows_add_up"
+    return dg.AssetCheckResult(
+        check_name=finding.name,
+        passed=not finding.against,
+        severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+        metadata={"days": len(finding.against), "which": dict(list(finding.against.items())[-50:])},
+    )
+
+
+def _turn_red(context: dg.AssetExecutionContext, failed: Sequence[Extraction]) -> None:
+    """Tie the failed days to this run, so that they and no others show as failed.
+
+    Dagster does so for chosen partitions when it creates a run; without chosen ones no day is tied
+    to it. Choosing a whole span instead would turn each day in it red that is unchanged or never
+    landed.
+    """
+    if context.run.is_partitioned:
+        return
+    for attempt in failed:
+        planned = AssetMaterializationPlannedData(
+            context.asset_key, partition=str(attempt.landing_date)
+        )
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(
+            context.job_name,
+            context.op_execution_context.get_step_execution_context().step.key,
+            planned,
+        )
+        context.instance.report_dagster_event(event, context.run_id)
+
+
+def _schema(export: Export) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name, column.type, constraints=dg.TableColumnConstraints(column.is_nullable)
+            )
+            for column in export.columns
+        ]
+    )
+
+
+_exports = load_exports(settings.STAGING_DIR).values()
+raw_exports = [raw_export(export) for export in _exports]
+ledger = dg.AssetSpec(
+    ["lake", "extractions"],
+    deps=[asset.key for asset in raw_exports],
+    group_name="raw/lake",
+    description="The ledger of extractions: one line per attempt at a landing day.",
+    kinds={"json"},
+)

@@ -1,0 +1,39 @@
+"""What runs need: dbt, and the lock on DATA_DIR."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from dagster_project import manifest, settings
+from dagster_project.core.lake import Lake
+from dagster_project.core.lock import exclusive
+
+_settings = settings.current()
+
+
+class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Held from a run's first step to its last: this executor opens resources once a run."""
+
+    @contextmanager
+    def yield_for_execution(
+        self,
+        context: dg.InitResourceContext,  # noqa: ARG002
+    ) -> Iterator["DataDirLock"]:
+        with exclusive(Lake(_settings.data_dir).lock, on_wait=dg.get_dagster_logger().info):
+            yield self
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    return dg.Definitions(
+        resources={
+            "lock": DataDirLock(),
+            "dbt": DbtCliResource(
+                project_dir=settings.DBT_DIR,
+                dbt_executable=manifest.DBT_EXECUTABLE,
+                global_config_flags=["--no-use-colors"],
+            ),
+        }
+    )

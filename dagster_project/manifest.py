@@ -1,0 +1,102 @@
+"""dbt's manifest, made ahead: Dagster reads it at import, and parsing outlasts a small build.
+
+Runs `dbt parse` when the dbt project or its variables changed. What the manifest means for Dagster
+stands in defs/dbt_models.py.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster_project.settings import CHECKOUT, DBT_DIR, Settings
+
+# Beside the interpreter, because nobody activates .venv.
+DBT_EXECUTABLE = Path(sys.executable).with_name("dbt")
+
+Manifest = dict[str, Any]
+
+
+class ManifestError(RuntimeError):
+    """dbt could not parse the project; its text is what dbt said."""
+
+
+def target_dir(settings: Settings) -> Path:
+    """Where every dbt command of this project writes: nothing of it lands in the checkout."""
+    return settings.dagster_home / "dbt" / "target"
+
+
+def load(settings: Settings) -> Manifest:
+    """A manifest that fits the dbt project as it stands. Raises ManifestError."""
+    # Not in dbt's own folder: `dbt build` rewrites its manifest while Dagster may be reading.
+    path = settings.dagster_home / "dbt" / "manifest.json"
+    stamp = path.with_name("manifest.of")
+    wanted = hash_of([*files_below(DBT_DIR), Path(__file__)], settings.dbt_vars, settings.data_dir)
+    if not (path.exists() and stamp.exists() and stamp.read_text() == wanted):
+        manifest = _parse(settings)
+        _attach_tests(manifest)
+        fresh = path.with_suffix(".partial")
+        fresh.write_text(json.dumps(manifest))
+        fresh.replace(path)
+        stamp.write_text(wanted)
+    loaded: Manifest = json.loads(path.read_text())
+    return loaded
+
+
+def nodes(manifest: Manifest, resource_type: str) -> list[Mapping[str, Any]]:
+    """The nodes of one type (model, seed, test, ...), by name."""
+    found = (node for node in manifest["nodes"].values() if node["resource_type"] == resource_type)
+    return sorted(found, key=lambda node: str(node["name"]))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below `folder`, in a stable order, without what Python caches there."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+
+def hash_of(files: list[Path], *facts: object) -> str:
+    """One hash of the names and contents of `files` and of `facts`."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for path in files:
+        digest.update(f"\0{path.relative_to(CHECKOUT)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _parse(settings: Settings) -> Manifest:
+    done = subprocess.run(
+        [
+            *(DBT_EXECUTABLE, "--quiet", "--no-use-colors", "parse", "--vars", settings.dbt_vars),
+            *("--project-dir", DBT_DIR, "--profiles-dir", DBT_DIR),
+            *("--target-path", target_dir(settings), "--log-path", target_dir(settings)),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ManifestError(f"dbt cannot parse the project:\n{done.stdout}{done.stderr}")
+    manifest: Manifest = json.loads((target_dir(settings) / "manifest.json").read_text())
+    return manifest
+
+
+def _attach_tests(manifest: Manifest) -> None:
+    """Say of each test with several refs which model it is a check of: the one that is built last.
+
+    dagster-dbt wants to be told in the test's meta, and would otherwise not make it a check. Models
+    that use the Polars tables are built after all others.
+    """
+    for test in nodes(manifest, "test"):
+        parents = [name for name in test["depends_on"]["nodes"] if name in manifest["nodes"]]
+        if not test.get("attached_node") and parents:
+            last = max(parents, key=lambda name: (_uses_derived(manifest, name), name))
+            reference = {"ref": {"name": manifest["nodes"][last]["name"]}}
+            test["config"].setdefault("meta", {}).setdefault("dagster", reference)
+
+
+def _uses_derived(manifest: Manifest, name: str) -> bool:
+    if name in manifest["sources"]:
+        return bool(manifest["sources"][name]["source_name"] == "derived")
+    return any(_uses_derived(manifest, parent) for parent in manifest["parent_map"][name])

@@ -1,0 +1,186 @@
+"""One night in this process: job extract, then job build_and_publish, told as they go.
+
+Dagster records both runs in its instance as it does those of the daemon; what it and dbt print goes
+to a log file. What the jobs do is declared in defs/ and computed in core/ and dbt/.
+"""
+
+import atexit
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import dagster as dg
+import duckdb
+from dagster import DagsterEventType as Kind
+
+from dagster_project import manifest, state
+from dagster_project.core.lake import Lake
+from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
+from dagster_project.settings import Settings
+
+COUNTS = ("rows_in", "rows_accepted", "rows_rejected", "rows_superseded")
+ROWS_SHOWN = 5
+
+
+def run(settings: Settings) -> bool:
+    """Extract what is new, build, check and publish; whether a release was published.
+
+    The caller holds the lock on DATA_DIR. An export that fails stops no other, and not the build.
+    """
+    prepare_home(settings)
+    log = settings.dagster_home / "run.log"
+    with _chatter_to(log) as terminal:
+        report = Report(terminal)
+        report.say(f"Working on {settings.data_dir} (details: {log})")
+        manifest.load(settings)
+        # Here and not above: the declarations read the manifest when they are imported.
+        from dagster_project.definitions import definitions
+
+        declared = definitions()
+        # Only exports with something new: each step costs about half a second in events alone.
+        new = [dg.AssetKey(export.split("/")) for export in state.new_days(settings)]
+        with dg.DagsterInstance.get() as instance:
+            close_dead_runs(instance, PROGRAM_TAGS)
+            for job, selection in [("extract", new)] * bool(new) + [("build_and_publish", None)]:
+                run_id = str(uuid.uuid4())
+                instance.add_event_listener(run_id, report.hear)
+                report.say(f"\n{job}")
+                declared.resolve_job_def(job).execute_in_process(
+                    asset_selection=selection,
+                    instance=instance,
+                    run_id=run_id,
+                    tags=PROGRAM_TAGS,
+                    raise_on_error=False,
+                )
+        report.sum_up(settings)
+    return report.is_published
+
+
+class Report:
+    """Hears the events of both runs; says what happened, step by step and at the end."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.is_published = False
+        self._terminal = terminal
+        self._extracted: dict[str, Counter[str]] = {}
+        self._tables: set[str] = set()
+        self._checks: list[dg.AssetCheckEvaluation] = []
+        self._step_began = (time.monotonic(), 0, 0)
+
+    def say(self, line: str = "") -> None:
+        print(line, file=self._terminal, flush=True)
+
+    def hear(self, entry: dg.EventLogEntry) -> None:
+        """Take in one event of a run."""
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            return
+        if event.event_type == Kind.STEP_START:
+            self._step_began = (time.monotonic(), len(self._tables), len(self._checks))
+        elif event.event_type == Kind.ASSET_MATERIALIZATION:
+            self._materialized(event.step_materialization_data.materialization)
+        elif event.event_type == Kind.ASSET_CHECK_EVALUATION:
+            self._checks.append(event.asset_check_evaluation_data)
+        elif event.event_type in (Kind.STEP_SUCCESS, Kind.STEP_FAILURE):
+            self._step_ended(event)
+
+    def _materialized(self, materialization: dg.AssetMaterialization) -> None:
+        key = materialization.asset_key.to_user_string()
+        if materialization.partition is None:
+            self._tables.add(key)
+            self.is_published |= key == "published_marts"
+        else:
+            days = self._extracted.setdefault(key, Counter())
+            days["days"] += 1
+            days.update({count: _number(materialization, count) for count in COUNTS})
+
+    def _step_ended(self, event: dg.DagsterEvent) -> None:
+        began, tables, checks = self._step_began
+        name = str(event.step_key).replace("__", "/")
+        if (days := self._extracted.get(name)) is not None:
+            done = f"{days['days']} days, {days['rows_accepted']:,} of {days['rows_in']:,} rows"
+        elif len(self._tables) > tables:
+            done = f"{len(self._tables) - tables} tables, {len(self._checks) - checks} checks"
+        else:
+            done = ""
+        if done:
+            self.say(f"  {name:<32} {done} ({time.monotonic() - began:.1f} s)")
+        if event.event_type == Kind.STEP_FAILURE:
+            self.say(f"  {name:<32} FAILED: {_sentence(event)}")
+
+    def sum_up(self, settings: Settings) -> None:
+        """A table of what was extracted, what was built and checked, rows behind failed checks."""
+        if self._extracted:
+            heads = ("days", *COUNTS)
+            self.say("\n" + f"{'export':<28}" + "".join(f"{head:>17}" for head in heads))
+            for export, sums in sorted(self._extracted.items()):
+                self.say(f"{export:<28}" + "".join(f"{sums[head]:>17,}" for head in heads))
+        failed = [check for check in self._checks if not check.passed]
+        warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
+        self.say(
+            f"\n{len(self._tables)} tables built; {len(self._checks) - len(failed)} checks passed,"
+            f" {len(warned)} warned, {len(failed) - len(warned)} failed."
+        )
+        for check in failed:
+            if check not in warned:
+                self.say(f"Check {check.check_name} failed on {check.asset_key.to_user_string()}:")
+                for row in _rows_behind(check.check_name, settings):
+                    self.say(f"  {row}")
+        if self.is_published:
+            self.say(f"Published: {Lake(settings.data_dir).published / 'marts.duckdb'}")
+        else:
+            self.say("Nothing was published; what was published before is untouched.")
+
+
+def _number(materialization: dg.AssetMaterialization, name: str) -> int:
+    return int(str(materialization.metadata[name].value))
+
+
+def _sentence(event: dg.DagsterEvent) -> str:
+    """Why a step failed: what it said of itself, or else the exception at the bottom."""
+    failure = event.step_failure_data
+    error = failure.error
+    while error and error.cause:
+        error = error.cause
+    said = failure.user_failure_data.description if failure.user_failure_data else None
+    sentence = said or (error.message if error else "")
+    return sentence.rpartition("Errors parsed from dbt logs:")[2].strip()
+
+
+def _rows_behind(check: str, settings: Settings) -> list[str]:
+    """A few of the rows that a failed dbt test found; dbt stores them in the warehouse."""
+    tests = manifest.nodes(manifest.load(settings), "test")
+    table = next((test["relation_name"] for test in tests if test["name"] == check), None)
+    try:
+        with duckdb.connect(str(Lake(settings.data_dir).warehouse), read_only=True) as db:
+            found = db.execute(f"from {table} limit {ROWS_SHOWN}")
+            names = [column[0] for column in found.description or ()]
+            return [
+                ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+                for row in found.fetchall()
+            ]
+    except duckdb.Error:
+        # A test that could not run stored no rows; the step has said why.
+        return []
+
+
+@contextmanager
+def _chatter_to(log: Path) -> Iterator[TextIO]:
+    """Send what this process and its children print to `log`; the terminal is what is yielded."""
+    saved = os.dup(1), os.dup(2)
+    with log.open("w") as file, os.fdopen(os.dup(1), "w") as terminal:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            for descriptor, original in enumerate(saved, start=1):
+                os.dup2(original, descriptor)
+                os.close(original)
+    # DuckDB 2.0 prints pages about types of its own while the interpreter is torn down.
+    atexit.register(os.dup2, os.open(log, os.O_WRONLY | os.O_APPEND), 2)

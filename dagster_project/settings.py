@@ -1,0 +1,141 @@
+"""What a person can set, read once: the only reader of the environment.
+
+DATA_DIR, SYSTEMS and VARS become one frozen `Settings`; a value that makes no sense is refused
+here, in one sentence, before anything is imported or written. Their uses stand elsewhere.
+"""
+
+import csv
+import datetime as dt
+import json
+import os
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from dagster_project.core.exports import load_exports
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DBT_DIR = CHECKOUT / "dbt"
+STAGING_DIR = DBT_DIR / "models" / "staging"
+DEFAULT_DATA_DIR = CHECKOUT / "data"
+
+Scalar = str | int | float | None
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; its text is one sentence for the person who set it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """data_dir is absolute; systems are the source systems that are on; policies are every row of
+    dbt/seeds/policies.csv with the value in force."""
+
+    data_dir: Path
+    systems: tuple[str, ...]
+    policies: Mapping[str, Scalar]
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data_dir / ".dagster"
+
+    def integer(self, policy: str) -> int:
+        """The value of a policy that policies.csv declares as an integer."""
+        return int(self.policies[policy] or 0)
+
+    @property
+    def dbt_vars(self) -> str:
+        """The value of dbt's --vars, as JSON."""
+        return json.dumps({"systems": list(self.systems), **self.policies}, sort_keys=True)
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process. Raises SettingsError."""
+    # Absolute from here on, also for dbt: views over Parquet keep the path text as given.
+    data_dir = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).absolute()
+    os.environ["DATA_DIR"] = str(data_dir)
+    project_vars = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
+    return Settings(
+        data_dir=data_dir,
+        systems=_systems(os.environ.get("SYSTEMS", ""), project_vars["systems"]),
+        policies=_policies(os.environ.get("VARS", ""), project_vars),
+    )
+
+
+def _systems(text: str, default: list[str]) -> tuple[str, ...]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    if not chosen:
+        return tuple(default)
+    known = sorted({export.system for export in load_exports(STAGING_DIR).values()})
+    if unknown := [name for name in chosen if name not in known]:
+        raise SettingsError(
+            f"SYSTEMS names {', '.join(unknown)}, but the source systems are {', '.join(known)}."
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
+def _policies(text: str, defaults: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+    with (DBT_DIR / "seeds" / "policies.csv").open(newline="") as file:
+        allowed = {row["policy"]: row["allowed_values"] for row in csv.DictReader(file)}
+    try:
+        overrides = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        overrides = None
+    if not isinstance(overrides, dict):
+        raise SettingsError(f"VARS must be a YAML mapping like {{trial_policy: include}}: {text}")
+    policies = {name: _plain(overrides.get(name, defaults[name])) for name in allowed}
+    listing = "\n".join(
+        f"  {name}: {values} (now {defaults[name]})" for name, values in allowed.items()
+    )
+    for name in overrides:
+        if name not in allowed:
+            raise SettingsError(f"VARS names {name}, which is no policy; they are\n{listing}")
+        if not _fits(policies[name], allowed[name], optional=defaults[name] is None):
+            raise SettingsError(
+                f"VARS sets {name} to {policies[name]!r}, which is not {allowed[name]};"
+                f" the policies are\n{listing}"
+            )
+    return policies
+
+
+def _plain(value: object) -> Scalar:
+    """A date that YAML recognised goes back to its text, because dbt gets the values as JSON."""
+    return value.isoformat() if isinstance(value, dt.date) else value  # type: ignore[return-value]
+
+
+def _fits(value: Scalar, allowed: str, *, optional: bool) -> bool:
+    if value is None or value == "":
+        return optional
+    if fits := _KINDS.get(allowed):
+        return fits(value)
+    return value in allowed.split(" | ")
+
+
+def _is_number(value: Scalar) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_date(value: Scalar) -> bool:
+    try:
+        return bool(dt.date.fromisoformat(str(value)))
+    except ValueError:
+        return False
+
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_KINDS: Mapping[str, Callable[[Scalar], bool]] = {
+    "integer": lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
+    "number": _is_number,
+    "share": lambda value: _is_number(value) and 0 <= float(value or 0) <= 1,
+    "date": _is_date,
+    "time_zone": lambda value: value in zoneinfo.available_timezones(),
+    "currency": lambda value: bool(re.fullmatch("[A-Z]{3}", str(value))),
+    "weekday": lambda value: value in _WEEKDAYS,
+    "text": lambda value: isinstance(value, str),
+}

@@ -1,0 +1,100 @@
+"""Is anything new? Told from files alone: landing, the ledger, the project's files, the release.
+
+Imported before Dagster, dbt, DuckDB and Polars, whose imports alone cost more than a small build.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dagster_project.core.exports import (
+    DayState,
+    Extraction,
+    Rules,
+    load_exports,
+    read_ledger,
+    stale_days,
+)
+from dagster_project.core.lake import Lake
+from dagster_project.manifest import files_below, hash_of
+from dagster_project.settings import CHECKOUT, DBT_DIR, STAGING_DIR, Settings
+
+# What raw_state says before anything was extracted.
+EMPTY = hash_of([], [])
+
+
+class StaleExport(NamedTuple):
+    """An export whose marts are built from an older day than the newest that landed."""
+
+    name: str
+    sentence: str
+
+
+def rules(settings: Settings) -> Rules:
+    return Rules(
+        first_day=dt.date.fromisoformat(str(settings.policies["first_day"])),
+        max_reject_share=float(settings.policies["max_reject_share"] or 0),
+    )
+
+
+def new_days(settings: Settings) -> Mapping[str, list[dt.date]]:
+    """Landed days to extract by export, of the systems that are on; only exports with any."""
+    lake = Lake(settings.data_dir)
+    ledger = read_ledger(lake)
+    found = {
+        name: stale_days(export, lake, ledger, rules(settings))
+        for name, export in load_exports(STAGING_DIR).items()
+        if export.system in settings.systems
+    }
+    return {name: days for name, days in found.items() if days}
+
+
+def raw_state(settings: Settings) -> str:
+    """A hash of what raw holds and why: contents and outcome of each day, not when it was read."""
+    ledger = read_ledger(Lake(settings.data_dir))
+    return hash_of([], sorted((*map(str, key), *map(_facts, ledger[key])) for key in ledger))
+
+
+def _facts(attempt: Extraction | None) -> str:
+    if attempt is None:
+        return ""
+    parts = [(part.name, part.sha256) for part in attempt.landed]
+    return repr((attempt.status, attempt.error, attempt.contract, attempt.max_reject_share, parts))
+
+
+def code_state(settings: Settings) -> str:
+    """A hash of the project's own files, the pinned versions and the policies in force."""
+    files = [*files_below(DBT_DIR), *files_below(CHECKOUT / "dagster_project")]
+    return hash_of([*files, CHECKOUT / "requirements.lock"], settings.dbt_vars)
+
+
+def fingerprint(code: str, raw: str) -> str:
+    """What a release is built from."""
+    return hash_of([], code, raw)
+
+
+def stale_exports(settings: Settings) -> list[StaleExport]:
+    """Exports with a failed day that the marts would show if it had not failed.
+
+    Of an append export that is every failed day; of a snapshot only the newest day matters, so a
+    failed one counts if no later day is in raw.
+    """
+    ledger = read_ledger(Lake(settings.data_dir))
+    pinned = str(settings.policies["as_of"] or dt.date.max)
+    stale = []
+    for name, export in load_exports(STAGING_DIR).items():
+        if export.system not in settings.systems:
+            continue
+        days: dict[dt.date, DayState] = {
+            day: state
+            for (system, export_name, day), state in ledger.items()
+            if (system, export_name) == (export.system, export.name) and str(day) <= pinned
+        }
+        in_raw = [day for day, state in days.items() if state.newest_ok]
+        since = max(in_raw, default=dt.date.min) if export.kind == "snapshot" else dt.date.min
+        failed = sorted(d for d, state in days.items() if not state.newest.is_ok and d >= since)
+        if failed:
+            error = days[failed[-1]].newest.error
+            more = f" (and {len(failed) - 1} earlier days)" if len(failed) > 1 else ""
+            stale.append(StaleExport(name, f"{name} is stale: {failed[-1]} failed{more}: {error}"))
+    return stale

@@ -1,0 +1,7 @@
+{%- set marts = ["mart_mrr_bridge", "mart_churn_scoreboard", "mart_retention_nrr_grr", "mart_cohort_retention", "mart_portfolio_growth", "fct_mrr_movements", "mart_survey_scores", "mart_onboarding_throughput"] %}
+{%- for mart in marts %}
+select '{{ mart }}' as mart, period_start,
+from {{ ref(mart) }}
+where period_start > {{ as_of_date() }}
+{{ "union all" if not loop.last }}
+{%- endfor %}

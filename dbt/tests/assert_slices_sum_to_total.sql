@@ -1,0 +1,34 @@
+-- Every slice dimension splits the same accounts, so additive measures sum to the total's.
+{%- set additive = {
+    "mart_mrr_bridge": ["opening_mrr", "new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr", "fx_mrr", "closing_mrr", "opening_accounts", "new_accounts", "reactivated_accounts", "expanded_accounts", "contracted_accounts", "churned_accounts", "closing_accounts"],
+    "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats"],
+    "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr"],
+    "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
+    "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],
+} %}
+{%- set further_keys = {
+    "mart_retention_nrr_grr": "|| window_months",
+    "mart_survey_scores": "|| survey_type || period_window",
+    "mart_onboarding_throughput": "|| period_grain",
+} %}
+{%- for mart, measures in additive.items() %}
+select
+    '{{ mart }}' as mart,
+    period,
+    {%- for measure in measures %}
+    count(distinct {{ measure }}) as distinct_{{ measure }},
+    {%- endfor %}
+from (
+    select
+        period_start {{ further_keys.get(mart, "|| ''") }} as period,
+        slice_dimension,
+        {%- for measure in measures %}
+        sum({{ measure }}) as {{ measure }},
+        {%- endfor %}
+    from {{ ref(mart) }}
+    group by all
+)
+group by all
+having {% for measure in measures %}{{ "or " if not loop.first }}distinct_{{ measure }} > 1 {% endfor %}
+{{ "union all by name" if not loop.last }}
+{%- endfor %}

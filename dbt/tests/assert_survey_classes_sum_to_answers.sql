@@ -1,0 +1,3 @@
+select *
+from {{ ref('mart_survey_scores') }}
+where favourable + neutral + unfavourable <> responses

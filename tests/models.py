@@ -1,0 +1,190 @@
+"""The SQL of the dbt models, run on a world in memory: hundreds of worlds in the time of one build.
+
+Belongs here: compiling the project once per set of policies and running its statements, in their own
+order, over tables that stand in for the raw files. Does not belong here: an expectation.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import yaml
+from dbt.cli.main import dbtRunner
+from oracle import Policies, Row, World
+
+DBT_DIR = Path(__file__).resolve().parent.parent / "dbt"
+MARTS = (
+    "mart_mrr_bridge",
+    "mart_churn_scoreboard",
+    "mart_retention_nrr_grr",
+    "mart_cohort_retention",
+    "mart_portfolio_growth",
+    "mart_survival_curve",
+    "fct_mrr_movements",
+    "dim_accounts",
+)
+IDENTITIES = (
+    "assert_bridge_adds_up",
+    "assert_bridge_closes_to_next_open",
+    "assert_movements_add_up_to_closing_mrr",
+    "assert_grr_is_at_most_one_and_nrr",
+)
+TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
+MILESTONES = "(select null::varchar as account_id, null::varchar as milestone, null::varchar as status, null::date as started_date, null::date as observed_until where false)"
+
+
+@dataclass(frozen=True)
+class Statement:
+    relation: str
+    kind: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """The project under one set of policies: its models in build order, and its identities."""
+
+    models: Sequence[Statement]
+    identities: Mapping[str, str]
+
+    def build(self, world: World, **tables: Sequence[Row]) -> duckdb.DuckDBPyConnection:
+        """A database with schemas staging, intermediate and marts, built from `world`.
+
+        Further exports are passed by name, such as ravenstack__accounts=[...].
+        """
+        database = duckdb.connect()
+        database.execute("attach ':memory:' as warehouse; use warehouse")
+        database.execute("create schema raw; create schema staging; create schema seeds")
+        database.execute("create schema intermediate; create schema marts; set TimeZone = 'UTC'")
+        rows = {
+            "crm__accounts": world.accounts,
+            "billing__subscriptions": world.subscriptions,
+            "billing__cancellations": world.cancellations,
+            "billing__fx_rates": world.fx_rates,
+            "orders__orders": world.orders,
+            **tables,
+        }
+        for name, columns in contracts().items():
+            _fill(database, name, columns, rows.get(name, ()), world.as_of)
+        for export in {name: rows for name, rows in rows.items() if rows or "accounts" in name}:
+            system, _, table = export.partition("__")
+            database.execute(
+                "insert into raw.lake__extractions by name select 1 as seq, ? as system,"
+                " ? as export, ? as landing_date, 'ok' as status",
+                [system, table, world.as_of],
+            )
+        seeds = DBT_DIR / "seeds"
+        for seed in ("onboarding_milestones",):
+            database.execute(f"create table seeds.{seed} as from read_csv('{seeds / seed}.csv')")
+        for statement in self.models:
+            database.execute(f"create {statement.kind} {statement.relation} as {statement.sql}")
+        return database
+
+    def broken_identities(self, database: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+        """The rows that each blocking test returns, of those that return any."""
+        found = {name: database.execute(sql).fetchall() for name, sql in self.identities.items()}
+        return {name: rows for name, rows in found.items() if rows}
+
+
+def rows_of(database: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
+    return pl.DataFrame(database.sql(f"from marts.{mart}")).to_dicts()
+
+
+@cache
+def contracts() -> dict[str, dict[str, str]]:
+    """Columns and types of every raw table, by system__export."""
+    tables = {}
+    for path in DBT_DIR.glob("models/staging/*/_sources.yml"):
+        [source] = yaml.safe_load(path.read_text())["sources"]
+        for table in source["tables"]:
+            columns = {
+                column["name"]: TYPES.get(column["data_type"], column["data_type"])
+                for column in table["columns"]
+            }
+            tables[f"{source['name']}__{table['name']}"] = columns
+    return tables
+
+
+@cache
+def compiled(policies: Policies, scratch: Path, systems: tuple[str, ...] = ()) -> Models:
+    """The project compiled under `policies`; `scratch` is a folder that dbt may write to."""
+    variables: dict[str, Any] = asdict(policies)
+    if systems:
+        variables["systems"] = list(systems)
+    done = dbtRunner().invoke(
+        [
+            *("--quiet", "compile", "--vars", json.dumps(variables)),
+            *("--select", *(f"+{mart}" for mart in MARTS), *IDENTITIES),
+            *("--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)),
+            *("--target-path", str(scratch / "target"), "--log-path", str(scratch)),
+        ]
+    )
+    assert done.success, done.exception or done.result
+    nodes = {result.node.unique_id: result.node for result in done.result.results}
+    models = [
+        Statement(
+            f"{node.schema}.{node.name}",
+            "view" if node.config.materialized == "view" else "table",
+            _in_memory(node.compiled_code),
+        )
+        for node in _in_build_order(nodes)
+        if node.resource_type == "model"
+    ]
+    identities = {
+        node.name: _in_memory(node.compiled_code)
+        for node in nodes.values()
+        if node.name in IDENTITIES
+    }
+    assert set(identities) == set(IDENTITIES)
+    return Models(models, identities)
+
+
+def _in_build_order(nodes: Mapping[str, Any]) -> list[Any]:
+    ordered: dict[str, Any] = {}
+
+    def visit(unique_id: str) -> None:
+        if unique_id in nodes and unique_id not in ordered:
+            for parent in nodes[unique_id].depends_on.nodes:
+                visit(parent)
+            ordered[unique_id] = nodes[unique_id]
+
+    for unique_id in nodes:
+        visit(unique_id)
+    return list(ordered.values())
+
+
+def _in_memory(sql: str) -> str:
+    """`sql` reading tables of the schema raw where it read raw files."""
+    sql = re.sub(r"read_parquet\('[^']*/raw/(\w+)/(\w+)/[^)]*\)", r"raw.\1__\2", sql)
+    sql = re.sub(r"read_json\('[^']*/raw/(\w+)\.jsonl'[^)]*\)", r"raw.lake__\1", sql)
+    return re.sub(r"read_parquet\('[^']*/derived/onboarding_milestones[^)]*\)", MILESTONES, sql)
+
+
+def _fill(
+    database: duckdb.DuckDBPyConnection,
+    name: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Row],
+    landing_date: Any,
+) -> None:
+    typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    extra = "" if "landing_date" in columns else ", landing_date date"
+    database.execute(f"create table raw.{name} ({typed}{extra})")
+    if rows:
+        frame = pl.DataFrame(
+            [{column: row[column] for column in columns} for row in rows], infer_schema_length=None
+        )
+        casts = ", ".join(f'"{column}"::{kind}' for column, kind in columns.items())
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+            frame.write_parquet(file.name)
+            database.execute(
+                f"insert into raw.{name} select {casts}, ? from read_parquet(?)",
+                [landing_date, file.name],
+            )

@@ -1,0 +1,144 @@
+"""What a release promises analysts: whole, switched at once, readable by 1.x clients."""
+
+import datetime as dt
+import fcntl
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project.core.lock import exclusive
+from dagster_project.core.publish import Release, current_release, publish
+
+
+def release(number: int) -> Release:
+    return Release(f"2024010{number}T000000Z", dt.date(2024, 1, number), f"code {number}", "raw")
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    path = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("create schema marts; create schema intermediate")
+        db.execute("create table marts.mart_b as select 3 - range as id, 'x' as text from range(3)")
+        db.execute("create table marts.mart_a (mrr_usd decimal(18, 6))")
+        db.execute("create table intermediate.int_secret as select 1 as id")
+    return path
+
+
+def rows(published: Path, query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(published / "marts.duckdb"), read_only=True) as db:
+        return db.execute(query).fetchall()
+
+
+def test_a_release_holds_every_mart_sorted_and_nothing_else(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    assert publish(warehouse, published, release(1), keep=7) == {"mart_a": 0, "mart_b": 3}
+    tables = rows(published, "select schema_name, table_name from duckdb_tables() order by all")
+    assert tables == [("main", "mart_a"), ("main", "mart_b"), ("main", "release")]
+    assert rows(published, "from mart_b") == [(1, "x"), (2, "x"), (3, "x")]
+    parquet = {path.name for path in (published / "parquet").iterdir()}
+    assert parquet == {"mart_a.parquet", "mart_b.parquet", "release.parquet"}
+    written = duckdb.sql(f"from '{published}/parquet/mart_b.parquet'").fetchall()
+    assert written == [(1, "x"), (2, "x"), (3, "x")]
+
+
+def test_a_release_says_what_it_is_in_its_table_and_beside_it(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    assert current_release(published) == {}
+    publish(warehouse, published, release(2), keep=7)
+    expected = ("20240102T000000Z", dt.date(2024, 1, 2), "code 2", "raw")
+    assert rows(published, "from release") == [expected]
+    assert tuple(current_release(published).values()) == (
+        "20240102T000000Z",
+        "2024-01-02",
+        "code 2",
+        "raw",
+    )
+
+
+def test_clients_of_version_1_can_read_a_release(tmp_path: Path, warehouse: Path) -> None:
+    publish(warehouse, tmp_path / "published", release(1), keep=7)
+    header = (tmp_path / "published" / "marts.duckdb").read_bytes()[:20]
+    magic, version = struct.unpack("<8x4sQ", header)
+    # Storage version 64 is that of DuckDB 0.9 to 1.1; every 1.x client reads it.
+    assert (magic, version) == (b"DUCK", 64)
+
+
+def test_a_reader_with_the_old_release_open_keeps_reading_it(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    publish(warehouse, published, release(1), keep=1)
+    with duckdb.connect(str(published / "marts.duckdb"), read_only=True) as reader:
+        publish(warehouse, published, release(2), keep=1)
+        assert reader.execute("select release_id from release").fetchall() == [
+            (release(1).release_id,)
+        ]
+        assert reader.execute("select count(*) from mart_b").fetchall() == [(3,)]
+    assert rows(published, "select release_id from release") == [(release(2).release_id,)]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(7, ["1", "2", "3"]), (2, ["2", "3"]), (0, ["3"])])
+def test_the_newest_releases_are_kept(
+    tmp_path: Path, warehouse: Path, keep: int, left: list[str]
+) -> None:
+    published = tmp_path / "published"
+    for number in (1, 2, 3):
+        publish(warehouse, published, release(number), keep)
+    kept = sorted(path.name for path in (published / "releases").iterdir())
+    assert kept == [release(int(number)).release_id for number in left]
+
+
+def test_what_a_killed_publish_left_is_swept_and_never_seen(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    publish(warehouse, published, release(1), keep=7)
+    (published / "releases" / "20240102T000000Z.partial" / "parquet").mkdir(parents=True)
+    (published / "current.partial").symlink_to("releases/nowhere")
+    assert rows(published, "select release_id from release") == [(release(1).release_id,)]
+    publish(warehouse, published, release(3), keep=7)
+    assert not list(published.rglob("*.partial"))
+    assert rows(published, "select release_id from release") == [(release(3).release_id,)]
+
+
+def test_a_publish_that_fails_leaves_the_last_release_in_place(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    publish(warehouse, published, release(1), keep=7)
+    with pytest.raises(duckdb.Error):
+        publish(tmp_path / "no such warehouse.duckdb", published, release(2), keep=7)
+    assert current_release(published)["release_id"] == release(1).release_id
+
+
+def test_the_lock_names_its_holder_lets_it_in_again_and_is_freed_by_a_kill(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    code = (
+        "import time; from pathlib import Path; from dagster_project.core.lock import exclusive\n"
+        f"with exclusive(Path({str(lock)!r}), print): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert f"process {holder.pid}, since" in lock.read_text()
+    with lock.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    told: list[str] = []
+
+    def kill_the_holder(sentence: str) -> None:
+        told.append(sentence)
+        holder.kill()
+        holder.wait()
+
+    with exclusive(lock, on_wait=kill_the_holder), exclusive(lock, on_wait=pytest.fail):
+        assert f"process {holder.pid}" in told[0]

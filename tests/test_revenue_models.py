@@ -1,0 +1,145 @@
+"""The revenue marts, as dbt compiles them, against the plain-Python oracle."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import oracle
+import pytest
+import ravenstack
+from hypothesis import HealthCheck, given, settings
+from models import Models, compiled, rows_of
+from oracle import Policies, World
+from strategies import worlds
+from worked_examples import FAULTS, WORKED_EXAMPLES, Example
+
+KEYS = ("period_start", "slice_dimension", "slice_value", "window_months", "cohort_start", "age_months", "basis", "age_days")
+WHO_ENDED_IT = (
+    "voluntary_churned_accounts",
+    "involuntary_churned_accounts",
+    "unknown_reason_churned_accounts",
+)
+COMPUTED: dict[str, Callable[[oracle.Book], list[dict[str, Any]]]] = {
+    "mart_mrr_bridge": oracle.mrr_bridge,
+    "mart_churn_scoreboard": oracle.churn_scoreboard,
+    "mart_retention_nrr_grr": oracle.retention_nrr_grr,
+    "mart_cohort_retention": oracle.cohort_retention,
+    "mart_portfolio_growth": oracle.portfolio_growth,
+}
+
+
+@pytest.fixture(scope="session")
+def compile_models(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Models]:
+    scratch: Path = tmp_path_factory.mktemp("dbt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(scratch))
+        yield lambda policies=Policies(), systems=(): compiled(policies, scratch, systems)
+
+
+def close(value: Any, expected: Any, tolerance: float) -> bool:
+    if isinstance(expected, (Decimal, float)) and isinstance(value, (Decimal, float, int)):
+        return math.isclose(float(value), float(expected), rel_tol=max(1e-9, tolerance / 10), abs_tol=tolerance)
+    return bool(value == expected)
+
+
+def differences(
+    marts: list[dict[str, Any]], expected: list[dict[str, Any]], tolerance: float = 1e-9
+) -> list[str]:
+    """Every cell that differs; a row that only the mart has must be a slice in which nobody paid."""
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in KEYS if name in row and name in (expected or marts)[0])
+
+    found = {key(row): row for row in marts}
+    wanted = {key(row): row for row in expected}
+    problems = [f"missing {name}" for name in wanted.keys() - found.keys()]
+    problems += [
+        f"extra {name}"
+        for name in found.keys() - wanted.keys()
+        if any(isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value and column not in KEYS for column, value in found[name].items())
+    ]
+    problems += [
+        f"{name} {column}: {found[name][column]} instead of {cell}"
+        for name, row in wanted.items()
+        if name in found
+        for column, cell in row.items()
+        if not close(found[name][column], cell, tolerance)
+    ]
+    return problems
+
+
+@pytest.mark.parametrize("example", [*WORKED_EXAMPLES, *FAULTS], ids=lambda example: example.name)
+def test_worked_example(example: Example, compile_models: Callable[..., Models]) -> None:
+    database = compile_models(example.policies).build(example.world)
+    where = {"slice_dimension": "total"} | example.where
+    rows = [
+        row
+        for row in rows_of(database, example.mart)
+        if all(row[name] == value for name, value in where.items() if name in row)
+    ]
+    assert len(rows) == 1
+    for column, expected in example.expected.items():
+        assert close(rows[0][column], expected, 5e-5), f"{column}: {rows[0][column]}"
+
+
+POLICIES = {
+    "defaults": Policies(),
+    "latest start, trials included": Policies(account_mrr_policy="latest_start", trial_policy="include"),
+    "any time": Policies(mrr_snapshot="any_time", gap_tolerance_days=0),
+    "period end rates": Policies(fx_policy="period_end"),
+    "free is contraction, list price": Policies(free_after_paid="contraction", discount_policy="none"),
+    "churn when asked for, New York": Policies(churn_recognition="cancel_requested", reporting_timezone="America/New_York"),
+    "churn when cancelled, Tokyo": Policies(churn_recognition="cancel_effective", reporting_timezone="Asia/Tokyo", past_due_grace_days=0),
+    "latest start at any time, trials included, no tolerance": Policies(
+        "latest_start", "include", "any_time", gap_tolerance_days=0
+    ),
+    "free is contraction, period end rates, no grace": Policies(
+        free_after_paid="contraction", fx_policy="period_end", past_due_grace_days=0
+    ),
+}
+
+
+@pytest.mark.parametrize("policies", POLICIES.values(), ids=POLICIES.keys())
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds())
+def test_random_worlds_agree_with_the_oracle(
+    policies: Policies, compile_models: Callable[..., Models], world: World
+) -> None:
+    models = compile_models(policies)
+    database = models.build(world)
+    book = oracle.keep_book(world, policies)
+    for mart, compute in COMPUTED.items():
+        expected = compute(book)
+        if mart == "mart_retention_nrr_grr" and policies.fx_policy == "period_end":
+            continue  # Point to point at each day's own rates here, at the closing rate there.
+        if mart == "mart_churn_scoreboard" and policies.mrr_snapshot == "any_time":
+            # What ended in the month ends together here, at its own instant there.
+            expected = [{k: v for k, v in row.items() if k not in WHO_ENDED_IT} for row in expected]
+        assert not differences(rows_of(database, mart), expected, 1e-4), mart
+    assert not models.broken_identities(database)
+
+
+@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
+@pytest.mark.parametrize("gap_tolerance_days", [0, 7])
+@pytest.mark.parametrize("trial_policy", ["exclude", "include"])
+@pytest.mark.parametrize("account_mrr_policy", ["sum", "latest_start"])
+def test_ravenstack_bridge_agrees_with_the_oracle_to_the_cent(
+    account_mrr_policy: Any,
+    trial_policy: Any,
+    gap_tolerance_days: int,
+    compile_models: Callable[..., Models],
+) -> None:
+    policies = Policies(account_mrr_policy, trial_policy, gap_tolerance_days=gap_tolerance_days)
+    models = compile_models(policies, ("ravenstack",))
+    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in ("accounts", "subscriptions")}
+    database = models.build(World(ravenstack.AS_OF), **raw)
+    bridge = rows_of(database, "mart_mrr_bridge")
+    assert not differences(bridge, oracle.mrr_bridge(oracle.keep_book(ravenstack.world(), policies)))
+    assert not models.broken_identities(database)
+    months = sorted(row["period_start"] for row in bridge if row["slice_dimension"] == "total")
+    assert months == [date(2023 + index // 12, index % 12 + 1, 1) for index in range(24)]
