@@ -29,7 +29,7 @@ check: $(INSTALLED)  ## linters, types, dbt parse, the Dagster definitions
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m dagster_project prepare
-	$(BIN)/dg check defs
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 
 # uv where it is present: 2 seconds instead of 60.
 $(INSTALLED): requirements.lock

@@ -90,16 +90,17 @@ def _policies(text: str, defaults: Mapping[str, Scalar]) -> Mapping[str, Scalar]
     if not isinstance(overrides, dict):
         raise SettingsError(f"VARS must be a YAML mapping like {{trial_policy: include}}: {text}")
     policies = {name: _plain(overrides.get(name, defaults[name])) for name in allowed}
-    listing = "\n".join(
-        f"  {name}: {values} (now {defaults[name]})" for name, values in allowed.items()
+    listing = "".join(
+        f"\n  {name}: {values} (default: {'empty' if defaults[name] is None else defaults[name]})"
+        for name, values in allowed.items()
     )
     for name in overrides:
         if name not in allowed:
-            raise SettingsError(f"VARS names {name}, which is no policy; they are\n{listing}")
+            raise SettingsError(f"VARS names {name}, which is no policy. The policies:{listing}")
         if not _fits(policies[name], allowed[name], optional=defaults[name] is None):
             raise SettingsError(
-                f"VARS sets {name} to {policies[name]!r}, which is not {allowed[name]};"
-                f" the policies are\n{listing}"
+                f"VARS sets {name} to {policies[name]!r}, which is not {allowed[name]}."
+                f" The policies:{listing}"
             )
     return policies
 

@@ -1,7 +1,7 @@
-"""The SQL of the dbt models, run on a world in memory: hundreds of worlds in the time of one build.
+"""The SQL of the dbt models, run on a world in memory: hundreds of worlds in one build's time.
 
-Belongs here: compiling the project once per set of policies and running its statements, in their own
-order, over tables that stand in for the raw files. Does not belong here: an expectation.
+Belongs here: compiling the project once per set of policies and running its statements, in their
+own order, over tables that stand in for the raw files. Does not belong here: an expectation.
 """
 
 import json
@@ -37,7 +37,11 @@ IDENTITIES = (
     "assert_grr_is_at_most_one_and_nrr",
 )
 TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
-MILESTONES = "(select null::varchar as account_id, null::varchar as milestone, null::varchar as status, null::date as started_date, null::date as observed_until where false)"
+NO_MILESTONES = """(
+    select null::varchar as account_id, null::varchar as milestone, null::varchar as status,
+        null::date as started_date, null::date as observed_until
+    where false
+)"""
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,14 @@ def contracts() -> dict[str, dict[str, str]]:
 
 
 @cache
-def compiled(policies: Policies, scratch: Path, systems: tuple[str, ...] = ()) -> Models:
-    """The project compiled under `policies`; `scratch` is a folder that dbt may write to."""
-    variables: dict[str, Any] = asdict(policies)
-    if systems:
-        variables["systems"] = list(systems)
+def compiled(policies: Policies, scratch: Path) -> Models:
+    """The project compiled under `policies`; `scratch` is a folder that dbt may write to.
+
+    Every system is on, canonical and foreign: a world fills those that it is about.
+    """
+    variables = asdict(policies) | {
+        "systems": sorted({name.split("__")[0] for name in contracts()})
+    }
     done = dbtRunner().invoke(
         [
             *("--quiet", "compile", "--vars", json.dumps(variables)),
@@ -164,7 +171,7 @@ def _in_memory(sql: str) -> str:
     """`sql` reading tables of the schema raw where it read raw files."""
     sql = re.sub(r"read_parquet\('[^']*/raw/(\w+)/(\w+)/[^)]*\)", r"raw.\1__\2", sql)
     sql = re.sub(r"read_json\('[^']*/raw/(\w+)\.jsonl'[^)]*\)", r"raw.lake__\1", sql)
-    return re.sub(r"read_parquet\('[^']*/derived/onboarding_milestones[^)]*\)", MILESTONES, sql)
+    return re.sub(r"read_parquet\('[^']*/derived/onboarding_milestones[^)]*\)", NO_MILESTONES, sql)
 
 
 def _fill(

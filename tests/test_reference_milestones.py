@@ -8,50 +8,19 @@ and the textbook product of Kaplan and Meier (1958).
 import csv
 import gzip
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import date, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
 from frames import MILESTONES, OCCURRENCES, STARTS, Row, frame, occurrence, seed, start
-from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
+from reference_orders import Orders, cdnow, folder, online_retail, share_reached
 
 from dagster_project.core.milestones import reach
 
 pytestmark = pytest.mark.skipif(
     "REFERENCE_DATA" not in os.environ, reason="REFERENCE_DATA is not set"
 )
-
-# customer -> order id -> instant
-Orders = dict[str, dict[str, datetime]]
-
-
-def folder(name: str) -> Path:
-    return Path(os.environ["REFERENCE_DATA"]) / name
-
-
-def cdnow() -> tuple[Orders, date]:
-    """An order is a customer's day; the file is complete to the end of June 1998."""
-    orders: Orders = defaultdict(dict)
-    with gzip.open(folder("cdnow") / "CDNOW_sample.txt.gz", "rt", encoding="ascii") as lines:
-        for line in lines:
-            customer, _, day, _, _ = line.split()
-            orders[customer][f"{customer}-{day}"] = datetime.strptime(day, "%Y%m%d")
-    return orders, date(1998, 6, 30)
-
-
-def online_retail() -> tuple[Orders, date]:
-    """An order is an invoice, at its first line; lines without a customer carry a 0."""
-    path = folder("online_retail") / "online_retail_2010_2011_sales_only.parquet"
-    lines = pl.read_parquet(path, columns=["CustomerID", "InvoiceNo", "InvoiceDate"]).rows()
-    orders: Orders = defaultdict(dict)
-    for customer, invoice, text in lines:
-        if customer:
-            at = datetime.fromisoformat(text)
-            placed = orders[str(int(customer))]
-            placed[str(invoice)] = min(at, placed.get(str(invoice), at))
-    return orders, date(2011, 12, 9)
 
 
 def kaplan_meier(rows: list[Row], day: int) -> float:
@@ -65,15 +34,6 @@ def kaplan_meier(rows: list[Row], day: int) -> float:
             survival *= 1 - events[age] / at_risk
             at_risk -= ended[age]
     return survival
-
-
-def by_lifelines(orders: Orders, nth: int, end: date, day: int) -> float:
-    durations, is_event = [], []
-    for placed in orders.values():
-        days = sorted(at.date() for at in placed.values())
-        is_event.append(len(days) >= nth)
-        durations.append(((days[nth - 1] if is_event[-1] else end) - days[0]).days)
-    return float(KaplanMeierFitter().fit(durations, is_event).predict(day))
 
 
 @pytest.fixture(scope="module", params=[cdnow, online_retail], ids=["cdnow", "online_retail"])
@@ -102,9 +62,9 @@ def test_the_share_that_reached_the_next_orders_equals_lifelines(
     orders, end, reached = shop
     rows = reached.filter(milestone=milestone).to_dicts()
     assert len(rows) == len(orders)
-    expected = by_lifelines(orders, nth, end, day)
+    expected = share_reached(orders, nth, end, day)
     assert 0 < expected < 1
-    assert kaplan_meier(rows, day) == pytest.approx(expected, abs=1e-12)
+    assert 1 - kaplan_meier(rows, day) == pytest.approx(expected, abs=1e-12)
 
 
 def test_everybody_who_ordered_reached_the_first_order_on_the_day_of_the_start(

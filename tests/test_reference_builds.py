@@ -1,0 +1,230 @@
+"""Real data that nobody here wrote, through the whole job: files in, published figures out."""
+
+import csv
+import gzip
+import os
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import oracle
+import pytest
+import ravenstack
+import reference_orders
+from program import land, run_program
+from reference_orders import Orders, share_reached
+
+pytestmark = pytest.mark.skipif(
+    "REFERENCE_DATA" not in os.environ, reason="REFERENCE_DATA is not set"
+)
+
+
+def published(data_dir: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(data_dir / "published" / "marts.duckdb"), read_only=True) as marts:
+        return marts.sql(sql).fetchall()
+
+
+def accounts(starts: dict[str, date]) -> list[dict[str, Any]]:
+    return [
+        {
+            **dict.fromkeys(("account_name", "segment"), "-"),
+            **dict.fromkeys(("parent_account_id", "industry", "country", "employee_count")),
+            **dict.fromkeys(("csm_owner", "acquisition_channel", "use_case")),
+            "account_id": account_id,
+            "signed_up_at": datetime(start.year, start.month, start.day),
+            "contract_start_date": start,
+        }
+        for account_id, start in starts.items()
+    ]
+
+
+@pytest.fixture(scope="module", params=["cdnow", "online_retail"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Orders, date]:
+    orders, end = getattr(reference_orders, request.param)()
+    data_dir = tmp_path_factory.mktemp(request.param)
+    starts = {customer: min(placed.values()).date() for customer, placed in orders.items()}
+    land(data_dir, "crm/accounts", end, accounts(starts))
+    rows = [
+        {
+            "order_id": order_id,
+            "account_id": customer,
+            "ordered_at": at,
+            "amount_minor": 0,
+            "currency": "USD",
+            "status": "completed",
+            "updated_at": None,
+        }
+        for customer, placed in orders.items()
+        for order_id, at in placed.items()
+    ]
+    land(data_dir, "orders/orders", end, rows, "csv.gz")
+    done = run_program(data_dir, VARS="{first_day: 1990-01-01}")
+    assert done.returncode == 0, done.stdout
+    return data_dir, orders, end
+
+
+@pytest.mark.parametrize("days", [90, 365])
+@pytest.mark.parametrize(("milestone", "nth"), [("second_order", 2), ("third_order", 3)])
+def test_share_that_reached_an_order_equals_lifelines(
+    shop: tuple[Path, Orders, date], milestone: str, nth: int, days: int
+) -> None:
+    data_dir, orders, end = shop
+    [(survival,)] = published(
+        data_dir,
+        f"select arg_max(survival, age_days) from mart_survival_curve where subject = '{milestone}'"
+        f" and slice_dimension = 'total' and age_days <= {days}",
+    )
+    assert 1 - survival == pytest.approx(share_reached(orders, nth, end, days), abs=1e-12)
+
+
+def test_monthly_order_cohorts_equal_a_plain_count(shop: tuple[Path, Orders, date]) -> None:
+    data_dir, orders, end = shop
+    cohorts: dict[tuple[date, date], int] = Counter()
+    for placed in orders.values():
+        months = {at.date().replace(day=1) for at in placed.values()}
+        cohorts.update((min(months), month) for month in months)
+    is_month_end = (end + timedelta(days=1)).day == 1
+    complete = {
+        (start, month): count
+        for (start, month), count in cohorts.items()
+        if is_month_end or month < end.replace(day=1)
+    }
+    cells = published(
+        data_dir,
+        "select cohort_start, period_start, value::int, cohort_size::int, retention_rate"
+        " from mart_cohort_retention where basis = 'orders'",
+    )
+    assert {(start, month): value for start, month, value, *_ in cells if value} == complete
+    for start, _, value, size, rate in cells:
+        assert size == cohorts[start, start]
+        assert rate == pytest.approx(value / size)
+
+
+@pytest.fixture(scope="module")
+def survey_and_onboarding(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[dict[str, str]], dict[str, dict[str, datetime]]]:
+    """The airport's answers and the bank's onboardings as one company's exports."""
+    folder = Path(os.environ["REFERENCE_DATA"])
+    data_dir = tmp_path_factory.mktemp("sfo_ibm")
+    day = date(2024, 7, 5)
+    with gzip.open(
+        folder / "sfo_survey" / "2017_SFO_Customer_Survey.csv.gz", "rt", encoding="utf-8-sig"
+    ) as file:
+        interviews = list(csv.DictReader(file))
+    answers = [
+        {
+            **dict.fromkeys(("respondent_id", "account_id", "sent_at", "comment", "channel")),
+            "response_id": row["RESPNUM"],
+            "survey_type": "nps",
+            "responded_at": datetime(2017, 5, int(row["INTDATE"]), 12),
+            "score": row["NETPRO"] or None,
+            "is_test": False,
+        }
+        for row in interviews
+    ]
+    land(data_dir, "surveys/responses", day, answers, "jsonl.gz")
+
+    reached: dict[str, dict[str, datetime]] = defaultdict(dict)
+    with gzip.open(folder / "ibm_onboarding" / "onboard_client.csv.gz", "rt") as file:
+        log = list(csv.DictReader(file))
+    for row in log:
+        at = datetime.strptime(row["start"], "%d-%m-%Y %H:%M:%S")
+        first = reached[row["process"]].get(row["activity"], at)
+        reached[row["process"]][row["activity"]] = min(at, first)
+    names = {ACTIVITIES[0]: "login", ACTIVITIES[1]: "report_created"}
+    events = [
+        {
+            **dict.fromkeys(("user_id", "feature", "session_id", "duration_seconds")),
+            "event_id": str(number),
+            "account_id": row["process"],
+            "event_name": names.get(row["activity"], row["activity"]),
+            "occurred_at": datetime.strptime(row["start"], "%d-%m-%Y %H:%M:%S"),
+        }
+        for number, row in enumerate(log)
+    ]
+    land(data_dir, "product/events", day, events, "parquet")
+    starts = {client: min(times.values()).date() for client, times in reached.items()}
+    land(data_dir, "crm/accounts", day, accounts(starts))
+    done = run_program(data_dir)
+    assert done.returncode == 0, done.stdout
+    return data_dir, interviews, reached
+
+
+ACTIVITIES = ("Submit Request", "Upload Documents")
+
+
+def test_airport_nps_equals_a_plain_count(survey_and_onboarding: tuple[Any, ...]) -> None:
+    data_dir, interviews, _ = survey_and_onboarding
+    scores = [int(row["NETPRO"]) for row in interviews if row["NETPRO"] not in ("", "11")]
+    promoters, detractors = sum(s >= 9 for s in scores), sum(s <= 6 for s in scores)
+    assert len(scores) > 2500
+    [found] = published(
+        data_dir,
+        "select responses, favourable, unfavourable, score, excluded_no_answer"
+        " from mart_survey_scores where period_window = 'month' and slice_dimension = 'total'",
+    )
+    nps = 100 * (promoters - detractors) / len(scores)
+    codes = sum(row["NETPRO"] == "11" for row in interviews)
+    assert found == (len(scores), promoters, detractors, pytest.approx(nps), codes)
+
+
+@pytest.mark.parametrize(
+    ("milestone", "activity"),
+    [("first_login", ACTIVITIES[0]), ("first_key_action", ACTIVITIES[1])],
+)
+def test_bank_onboarding_times_equal_a_plain_computation(
+    survey_and_onboarding: tuple[Any, ...], milestone: str, activity: str
+) -> None:
+    data_dir, _, reached = survey_and_onboarding
+    expected = {
+        client: (times[activity].date() - min(times.values()).date()).days
+        for client, times in reached.items()
+        if activity in times
+    }
+    found = published(
+        data_dir,
+        "select account_id, days_to_reach from mart_onboarding_milestones"
+        f" where milestone = '{milestone}' and status = 'reached'",
+    )
+    assert len(expected) > 1000
+    assert dict(found) == expected
+
+
+def test_ravenstack_files_become_the_oracle_s_bridge(tmp_path: Path) -> None:
+    for name in ("accounts", "subscriptions", "feature_usage", "support_tickets", "churn_events"):
+        target = tmp_path / "landing" / "ravenstack" / name
+        target.mkdir(parents=True)
+        source = Path(os.environ["REFERENCE_DATA"]) / "ravenstack" / f"ravenstack_{name}.csv.gz"
+        (target / "2024-12-31.csv.gz").write_bytes(source.read_bytes())
+    done = run_program(tmp_path, SYSTEMS="ravenstack")
+    assert done.returncode == 0, done.stdout
+
+    accepted = published(tmp_path, "select export, rows_in, rows_accepted from mart_export_quality")
+    assert sorted(accepted) == [
+        ("accounts", 500, 500),
+        ("churn_events", 600, 600),
+        ("feature_usage", 25_000, 25_000),
+        ("subscriptions", 5_000, 5_000),
+        ("support_tickets", 2_000, 2_000),
+    ]
+    rows = published(
+        tmp_path,
+        "select slice_dimension, slice_value, period_start, opening_mrr, new_mrr, reactivation_mrr,"
+        " expansion_mrr, contraction_mrr, churned_mrr, closing_mrr, closing_accounts"
+        " from mart_mrr_bridge",
+    )
+    expected = [
+        (
+            *(row["slice_dimension"], row["slice_value"], row["period_start"]),
+            *(row["opening_mrr"], row["new_mrr"], row["reactivation_mrr"], row["expansion_mrr"]),
+            *(row["contraction_mrr"], row["churned_mrr"], row["closing_mrr"]),
+            row["closing_accounts"],
+        )
+        for row in oracle.mrr_bridge(oracle.keep_book(ravenstack.world()))
+    ]
+    assert sorted(rows) == sorted(expected)

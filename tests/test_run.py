@@ -1,0 +1,263 @@
+"""The program from end to end: one data folder through nights good and bad, told as a story.
+
+Each night is a process of its own, as `make run` starts it; the tests read what it said, its exit
+status and what analysts find in published/. What the numbers mean is tested elsewhere.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dagster_project.core import samples
+from dagster_project.core.lock import exclusive
+from dagster_project.settings import CHECKOUT
+
+BROKEN = Path("landing/crm/users/2025-06-30.csv.gz")
+HEAVY = {"dagster", "dagster_dbt", "dbt", "duckdb", "polars"}
+# What `python -m dagster_project run` does, and then the modules that it took.
+RUN = (
+    "import runpy, sys\n"
+    "sys.argv[1:] = ['run']\n"
+    "try:\n"
+    "    runpy.run_module('dagster_project', run_name='__main__', alter_sys=True)\n"
+    "finally:\n"
+    "    print('modules', *sys.modules, file=sys.stderr)\n"
+)
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run of the program and what it left behind."""
+
+    status: int
+    said: str
+    errors: str
+    seconds: float
+    release: str | None
+    marts: dict[str, list[tuple[Any, ...]]]
+
+    @property
+    def last_line(self) -> str:
+        return self.said.rstrip().rpartition("\n")[2]
+
+
+def start(data: Path, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=CHECKOUT,
+        env={**os.environ, "DATA_DIR": str(data), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def night(data: Path, **variables: str) -> Night:
+    return ended(data, start(data, **variables))
+
+
+def ended(data: Path, process: subprocess.Popen[str]) -> Night:
+    started = time.monotonic()
+    said, errors = process.communicate(timeout=600)
+    seconds = time.monotonic() - started
+    marts = {}
+    if (database := data / "published" / "marts.duckdb").exists():
+        with duckdb.connect(str(database), read_only=True) as db:
+            for mart in ("mart_export_quality", "mart_policies", "mart_mrr_bridge", "release"):
+                marts[mart] = db.execute(f"from {mart} order by all").fetchall()
+    release = marts["release"][0][0] if marts else None
+    return Night(process.returncode, said, errors, seconds, release, marts)
+
+
+def files(data: Path) -> dict[str, int]:
+    return {str(path): path.lstat().st_mtime_ns for path in data.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # A space, because paths end up in SQL, YAML and command lines.
+    folder = tmp_path_factory.mktemp("night") / "the data"
+    samples.generate(folder / "landing", accounts=40, days=3, events_per_account=60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def story(data: Path) -> Iterator[dict[str, Any]]:
+    """Every night in turn; each starts from what the one before left."""
+    nights: dict[str, Any] = {}
+
+    killed = start(data)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.startswith("build_and_publish"):
+            killed.send_signal(signal.SIGKILL)
+            break
+    nights["killed"] = ended(data, killed)
+    nights["first"] = night(data)
+
+    before = files(data)
+    nights["idle"] = night(data)
+    nights["idle changed"] = {*files(data).items()} ^ {*before.items()}
+
+    with exclusive(data / ".lock", on_wait=pytest.fail):
+        waiting = start(data, VARS="{trial_policy: include}")
+        assert waiting.stdout is not None
+        nights["waited for"] = waiting.stdout.readline()
+    nights["policy"] = ended(data, waiting)
+
+    intact = (data / BROKEN).read_bytes()
+    (data / BROKEN).write_bytes(intact[: len(intact) // 2])
+    nights["stale"] = night(data)
+    nights["still stale"] = night(data)
+    nights["held"] = night(data, VARS="{on_failed_export: hold}")
+
+    (data / BROKEN).write_bytes(intact)
+    nights["unchecked"] = night(data, SYSTEMS="billing")
+    nights["repaired"] = night(data)
+    yield nights
+    shutil.rmtree(data)
+
+
+def test_a_killed_night_published_nothing_and_blocks_nobody(story: dict[str, Any]) -> None:
+    assert story["killed"].status == -signal.SIGKILL
+    assert story["killed"].release is None
+    assert story["first"].status == 0, story["first"].said
+
+
+def test_the_first_night_publishes_and_says_what_it_did(story: dict[str, Any]) -> None:
+    first = story["first"]
+    assert re.search(
+        r"[1-9]\d* tables built; [1-9]\d* checks passed, \d+ warned, 0 failed", first.said
+    )
+    assert first.last_line.endswith("published/marts.duckdb")
+    arrived = {row[:2] for row in first.marts["mart_export_quality"] if row[3] == "ok"}
+    assert ("crm", "accounts") in arrived
+    assert len(arrived) == 15
+    assert first.marts["mart_mrr_bridge"]
+
+
+def test_every_extracted_export_has_its_line_in_the_table(story: dict[str, Any]) -> None:
+    # The killed night extracted everything; its last words were cut off before the table.
+    told = re.findall(
+        r"^  (\w+/\w+) +(\d+) days, [\d,]+ of [\d,]+ rows", story["killed"].said, re.M
+    )
+    heads = "export +days +rows_in +rows_accepted +rows_rejected +rows_superseded"
+    assert re.search(heads, story["stale"].said) is None
+    assert re.search(heads, story["repaired"].said)
+    assert re.search(r"^crm/users +1 ", story["repaired"].said, re.M)
+    assert told
+
+
+def test_a_night_with_nothing_new_takes_moments_and_changes_nothing(story: dict[str, Any]) -> None:
+    idle = story["idle"]
+    assert idle.status == 0
+    assert idle.said.count("\n") == 1
+    assert idle.seconds < 5
+    assert story["idle changed"] == set()
+    modules = set(idle.errors.partition("modules ")[2].split())
+    assert "dagster_project.state" in modules
+    assert not modules & HEAVY
+
+
+def test_a_second_run_waits_for_the_first_and_says_for_whom(story: dict[str, Any]) -> None:
+    assert f"process {os.getpid()}, since" in story["waited for"]
+    assert story["policy"].status == 0
+
+
+def test_a_changed_policy_is_new_and_reaches_the_marts(story: dict[str, Any]) -> None:
+    policy = story["policy"]
+    assert policy.release != story["first"].release
+    assert "extract\n" not in policy.said
+    in_force = {row[0]: row[1] for row in policy.marts["mart_policies"]}
+    assert in_force["trial_policy"] == "include"
+    assert {row[0]: row[1] for row in story["first"].marts["mart_policies"]} == {
+        **in_force,
+        "trial_policy": "exclude",
+    }
+
+
+def test_a_failed_export_is_published_stale_and_named_last(story: dict[str, Any]) -> None:
+    stale = story["stale"]
+    assert stale.status == 3
+    assert stale.last_line.startswith("crm/users is stale: 2025-06-30 failed: 2025-06-30.csv.gz")
+    assert stale.release not in (None, story["policy"].release)
+    of_users = {
+        row[2].isoformat(): row[3]
+        for row in stale.marts["mart_export_quality"]
+        if row[1] == "users"
+    }
+    assert of_users == {"2025-06-28": "ok", "2025-06-29": "ok", "2025-06-30": "stale"}
+    assert stale.marts["mart_mrr_bridge"] == story["first"].marts["mart_mrr_bridge"]
+
+
+def test_a_stale_export_is_named_every_night_until_it_is_repaired(story: dict[str, Any]) -> None:
+    again = story["still stale"]
+    assert (again.status, again.last_line) == (3, story["stale"].last_line)
+    assert again.release == story["stale"].release
+    assert story["repaired"].status == 0
+    assert (
+        story["repaired"].marts["mart_export_quality"]
+        == story["first"].marts["mart_export_quality"]
+    )
+
+
+def test_hold_keeps_the_last_release(story: dict[str, Any]) -> None:
+    held = story["held"]
+    assert held.status == 1
+    assert "because on_failed_export is hold: crm/users is stale" in held.said
+    assert held.release == story["stale"].release
+
+
+def test_a_failed_check_publishes_nothing_and_shows_the_rows(story: dict[str, Any]) -> None:
+    unchecked = story["unchecked"]
+    assert unchecked.status == 1
+    assert re.search(
+        r"^Check assert_accounts_export_has_arrived failed on .*:\n  \w+=", unchecked.said, re.M
+    )
+    assert unchecked.release == story["stale"].release
+
+
+def test_an_empty_folder_gets_no_invented_data(tmp_path: Path) -> None:
+    empty = night(tmp_path / "elsewhere")
+    assert (empty.status, empty.said) == (
+        0,
+        f"Nothing has landed in {tmp_path / 'elsewhere' / 'landing'}.\n",
+    )
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"VARS": "{trial_polic: include}"}, "VARS names trial_polic, which is no policy."),
+        (
+            {"VARS": "{trial_policy: some}"},
+            "VARS sets trial_policy to 'some', which is not exclude",
+        ),
+        ({"VARS": "{max_reject_share: 2}"}, "VARS sets max_reject_share to 2, which is not share"),
+        ({"VARS": "{gap_tolerance_days: -1}"}, "VARS sets gap_tolerance_days to -1, which is not"),
+        ({"VARS": "{as_of: 2024-13-01}"}, "VARS sets as_of to '2024-13-01', which is not date"),
+        ({"VARS": "{reporting_timezone: Mars}"}, "VARS sets reporting_timezone to 'Mars', which"),
+        ({"VARS": "[1, 2]"}, "VARS must be a YAML mapping"),
+        ({"VARS": "{a: "}, "VARS must be a YAML mapping"),
+        ({"SYSTEMS": "crm, nope"}, "SYSTEMS names nope, but the source systems are billing, "),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(
+    tmp_path: Path, variables: dict[str, str], sentence: str
+) -> None:
+    refused = night(tmp_path, **variables)
+    assert refused.status == 2
+    assert refused.errors.startswith(sentence)
+    assert refused.said == ""
