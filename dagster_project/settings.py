@@ -85,7 +85,7 @@ def _policies(text: str, defaults: Mapping[str, Scalar]) -> Mapping[str, Scalar]
         allowed = {row["policy"]: row["allowed_values"] for row in csv.DictReader(file)}
     try:
         overrides = yaml.safe_load(text) or {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
         overrides = None
     if not isinstance(overrides, dict):
         raise SettingsError(f"VARS must be a YAML mapping like {{trial_policy: include}}: {text}")
