@@ -39,6 +39,7 @@ $(INSTALLED): requirements.lock
 	    uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock; \
 	else \
 	    $(PYTHON) -m venv .venv && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	        -r requirements.lock; \
 	fi
 	@touch $@

@@ -44,9 +44,10 @@ def run(settings: Settings) -> bool:
         declared = definitions()
         # Only exports with something new: each step costs about half a second in events alone.
         new = [dg.AssetKey(export.split("/")) for export in state.new_days(settings)]
+        jobs = {"extract": new, "build_and_publish": None} if new else {"build_and_publish": None}
         with dg.DagsterInstance.get() as instance:
             close_dead_runs(instance, PROGRAM_TAGS)
-            for job, selection in [("extract", new)] * bool(new) + [("build_and_publish", None)]:
+            for job, selection in jobs.items():
                 run_id = str(uuid.uuid4())
                 instance.add_event_listener(run_id, report.hear)
                 report.say(f"\n{job}")

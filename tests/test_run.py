@@ -12,14 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from dagster_project import __main__ as program
+from dagster_project import night as night_of_jobs
+from dagster_project import settings
 from dagster_project.core import samples
+from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.settings import CHECKOUT
 
@@ -225,6 +230,18 @@ def test_a_failed_check_publishes_nothing_and_shows_the_rows(story: dict[str, An
         r"^Check assert_accounts_export_has_arrived failed on .*:\n  \w+=", unchecked.said, re.M
     )
     assert unchecked.release == story["stale"].release
+
+
+def test_only_the_default_folder_gets_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = partial(samples.generate, accounts=2, days=1, events_per_account=5)
+    monkeypatch.setattr(samples, "generate", few)
+    monkeypatch.setattr(night_of_jobs, "run", lambda _: True)
+    monkeypatch.setattr(settings, "DEFAULT_DATA_DIR", tmp_path)
+    assert program.run(replace(settings.current(), data_dir=tmp_path)) == 0
+    assert len(Lake(tmp_path).landed_exports()) == 15
+    assert capsys.readouterr().out.startswith("Nothing has landed yet: generating the sample")
 
 
 def test_an_empty_folder_gets_no_invented_data(tmp_path: Path) -> None:
