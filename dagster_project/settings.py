@@ -59,6 +59,9 @@ def current() -> Settings:
     """The settings of this process. Raises SettingsError."""
     # Absolute from here on, also for dbt: views over Parquet keep the path text as given.
     data_dir = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).absolute()
+    # The path ends up in SQL literals, globs and dbt's own templates of sources.
+    if unusable := sorted(set(str(data_dir)) & set("'*?[]{}()")):
+        raise SettingsError(f"DATA_DIR may not contain {' '.join(unusable)}: {data_dir}")
     os.environ["DATA_DIR"] = str(data_dir)
     project_vars = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
     return Settings(

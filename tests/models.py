@@ -134,7 +134,8 @@ def compiled(policies: Policies, scratch: Path) -> Models:
         ]
     )
     assert done.success, done.exception or done.result
-    nodes = {result.node.unique_id: result.node for result in done.result.results}
+    results: Any = done.result
+    nodes: dict[str, Any] = {result.node.unique_id: result.node for result in results.results}
     models = [
         Statement(
             f"{node.schema}.{node.name}",

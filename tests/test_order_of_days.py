@@ -1,4 +1,4 @@
-"""Backfill = nightly: whatever the order in which days land and are extracted, the marts are the same."""
+"""Backfill = nightly: whatever the order in which days land, the marts are the same."""
 
 import shutil
 from datetime import date, timedelta

@@ -83,10 +83,10 @@ def test_share_that_reached_an_order_equals_lifelines(
 
 def test_monthly_order_cohorts_equal_a_plain_count(shop: tuple[Path, Orders, date]) -> None:
     data_dir, orders, end = shop
-    cohorts: dict[tuple[date, date], int] = Counter()
+    cohorts: Counter[tuple[date, date]] = Counter()
     for placed in orders.values():
         months = {at.date().replace(day=1) for at in placed.values()}
-        cohorts.update((min(months), month) for month in months)
+        cohorts.update([(min(months), month) for month in months])
     is_month_end = (end + timedelta(days=1)).day == 1
     complete = {
         (start, month): count

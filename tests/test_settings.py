@@ -1,0 +1,67 @@
+"""What a person can set: a value that makes no sense is refused in one sentence."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_project import settings
+from dagster_project.settings import DBT_DIR, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def uncached() -> Iterator[None]:
+    settings.current.cache_clear()
+    yield
+    settings.current.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("DATA_DIR", "/tmp/it's", "DATA_DIR may not contain '"),
+        ("DATA_DIR", "/tmp/data[1]", "DATA_DIR may not contain [ ]"),
+        ("SYSTEMS", "crm,salesfarce", "SYSTEMS names salesfarce"),
+        ("VARS", "{gap_tolerance: 3}", "VARS names gap_tolerance, which is no policy"),
+        ("VARS", "{trial_policy: maybe}", "VARS sets trial_policy to 'maybe'"),
+        ("VARS", "{gap_tolerance_days: -1}", "VARS sets gap_tolerance_days to -1"),
+        ("VARS", "{reporting_timezone: Mars/Olympus}", "VARS sets reporting_timezone"),
+        ("VARS", "{max_reject_share: 10}", "VARS sets max_reject_share to 10"),
+        ("VARS", "{as_of: yesterday}", "VARS sets as_of to 'yesterday'"),
+        ("VARS", "latest_start", "VARS must be a YAML mapping"),
+        ("VARS", "{a: ", "VARS must be a YAML mapping"),
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refused:
+        settings.current()
+    assert str(refused.value).startswith(sentence)
+
+
+def test_what_is_set_reaches_python_and_dbt_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", "here")
+    monkeypatch.setenv("SYSTEMS", "crm, ravenstack")
+    monkeypatch.setenv("VARS", "{as_of: 2024-12-31, gap_tolerance_days: 0}")
+    chosen = settings.current()
+    assert chosen.data_dir == tmp_path / "here"
+    assert chosen.systems == ("crm", "ravenstack")
+    assert chosen.policies["gap_tolerance_days"] == 0
+    variables = yaml.safe_load(chosen.dbt_vars)
+    assert variables["as_of"] == "2024-12-31"
+    assert variables["systems"] == ["crm", "ravenstack"]
+    assert variables["trial_policy"] == "exclude"
+
+
+def test_every_policy_has_a_default_and_a_description() -> None:
+    defaults = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
+    with (DBT_DIR / "seeds" / "policies.csv").open(newline="") as file:
+        described = {row["policy"] for row in csv.DictReader(file) if row["description"]}
+    assert described == defaults.keys() - {"systems", "metrics"}
