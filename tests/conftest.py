@@ -6,10 +6,13 @@ Belongs here: fixtures that more than one file uses. Does not belong here: an ex
 import atexit
 import os
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from models import CompileModels
 
 # Before anything reads it: dbt's project file and the settings want a DATA_DIR, and no test may
 # touch the checkout's own or be steered by what a shell has set.
@@ -29,3 +32,14 @@ def manifest() -> Mapping[str, Any]:
     from dagster_project.settings import current
 
     return load(current())
+
+
+@pytest.fixture(scope="session")
+def compile_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CompileModels"]:
+    """The project compiled under some policies, every system on."""
+    from models import compiled
+
+    scratch = tmp_path_factory.mktemp("dbt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(scratch))
+        yield lambda policies: compiled(policies, scratch)

@@ -7,7 +7,7 @@ own order, over tables that stand in for the raw files. Does not belong here: an
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ MARTS = (
     "mart_survival_curve",
     "fct_mrr_movements",
     "dim_accounts",
+    "mart_export_quality",
 )
 IDENTITIES = (
     "assert_bridge_adds_up",
@@ -61,7 +62,8 @@ class Models:
     def build(self, world: World, **tables: Sequence[Row]) -> duckdb.DuckDBPyConnection:
         """A database with schemas staging, intermediate and marts, built from `world`.
 
-        Further exports are passed by name, such as ravenstack__accounts=[...].
+        Further exports are passed by name, such as ravenstack__accounts=[...]. Everything landed on
+        the as-of day, but for rows and ledger lines that name a landing_date of their own.
         """
         database = duckdb.connect()
         database.execute("attach ':memory:' as warehouse; use warehouse")
@@ -77,13 +79,13 @@ class Models:
         }
         for name, columns in contracts().items():
             _fill(database, name, columns, rows.get(name, ()), world.as_of)
-        for export in {name: rows for name, rows in rows.items() if rows or "accounts" in name}:
-            system, _, table = export.partition("__")
-            database.execute(
-                "insert into raw.lake__extractions by name select 1 as seq, ? as system,"
-                " ? as export, ? as landing_date, 'ok' as status",
-                [system, table, world.as_of],
-            )
+        if "lake__extractions" not in rows:
+            for export in [name for name in rows if rows[name] or "accounts" in name]:
+                database.execute(
+                    "insert into raw.lake__extractions by name select 1 as seq, ? as system,"
+                    " ? as export, ? as landing_date, 'ok' as status",
+                    [*export.split("__"), world.as_of],
+                )
         seeds = DBT_DIR / "seeds"
         for seed in ("onboarding_milestones",):
             database.execute(f"create table seeds.{seed} as from read_csv('{seeds / seed}.csv')")
@@ -95,6 +97,9 @@ class Models:
         """The rows that each blocking test returns, of those that return any."""
         found = {name: database.execute(sql).fetchall() for name, sql in self.identities.items()}
         return {name: rows for name, rows in found.items() if rows}
+
+
+CompileModels = Callable[[Policies], Models]
 
 
 def rows_of(database: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
@@ -187,12 +192,17 @@ def _fill(
     database.execute(f"create table raw.{name} ({typed}{extra})")
     if rows:
         frame = pl.DataFrame(
-            [{column: row[column] for column in columns} for row in rows], infer_schema_length=None
+            [
+                {column: row[column] for column in columns}
+                | {"landing_date": row.get("landing_date", landing_date)}
+                for row in rows
+            ],
+            infer_schema_length=None,
         )
-        casts = ", ".join(f'"{column}"::{kind}' for column, kind in columns.items())
+        casts = ", ".join(f'"{column}"::{kind} as "{column}"' for column, kind in columns.items())
         with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
             frame.write_parquet(file.name)
             database.execute(
-                f"insert into raw.{name} select {casts}, ? from read_parquet(?)",
-                [landing_date, file.name],
+                f"insert into raw.{name} by name"
+                f" select * replace ({casts}) from read_parquet('{file.name}')"
             )

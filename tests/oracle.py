@@ -486,6 +486,20 @@ def movement(book: Book, account_id: str, month: date) -> Movement:
     )
 
 
+def grace_ends(book: Book, account_id: str) -> set[datetime]:
+    """When the grace of each past-due row ran out; of one that began too late, when it began."""
+    grace = timedelta(days=book.policies.past_due_grace_days)
+    ends = {
+        (
+            row["ended_at"],
+            max(row["started_at"], (row["past_due_since"] or row["started_at"]) + grace),
+        )
+        for row in book.world.subscriptions
+        if row["account_id"] == account_id and row["status"] == "past_due"
+    }
+    return {out for ended_at, out in ends if ended_at is None or out <= ended_at}
+
+
 def churn_kind(book: Book, account_id: str, month: date) -> str:
     """Why an account that churned in `month` left: voluntary, involuntary or unknown_reason.
 
@@ -497,7 +511,7 @@ def churn_kind(book: Book, account_id: str, month: date) -> str:
     start, end = max((start, end) for start, end in spells if end is not None and end < close)
     following = min((later for later, _ in spells if later > end), default=book.calendar.end)
     ended = [item for item in book.items[account_id] if item.end == end]
-    if any(item.is_dunned for item in ended):
+    if any(item.is_dunned for item in ended) or end in grace_ends(book, account_id):
         return "involuntary"
     concerned = {None, *(item.subscription_id for item in ended)}
     reasons = [

@@ -40,10 +40,11 @@ def test_a_release_holds_every_mart_sorted_and_nothing_else(
     published = tmp_path / "published"
     assert publish(warehouse, published, release(1), keep=7) == {"mart_a": 0, "mart_b": 3}
     tables = rows(published, "select schema_name, table_name from duckdb_tables() order by all")
-    assert tables == [("main", "mart_a"), ("main", "mart_b"), ("main", "release")]
+    assert tables == [("main", name) for name in ("mart_a", "mart_b", "mart_status", "release")]
+    assert rows(published, "from mart_status") == [("mart_a", 0, "no_data"), ("mart_b", 3, "ok")]
     assert rows(published, "from mart_b") == [(1, "x"), (2, "x"), (3, "x")]
     parquet = {path.name for path in (published / "parquet").iterdir()}
-    assert parquet == {"mart_a.parquet", "mart_b.parquet", "release.parquet"}
+    assert parquet == {f"{name}.parquet" for _, name in tables}
     written = f"from '{published}/parquet/mart_b.parquet'"
     assert rows(published, written) == [(1, "x"), (2, "x"), (3, "x")]
 

@@ -545,4 +545,50 @@ FAULTS = [
         bridge_of(FEB),
         {"expansion_mrr": Decimal(50), "churned_accounts": 0, "new_accounts": 0},
     ),
+    Example(
+        "a grace that was over before the row became past due is involuntary churn",
+        World(
+            date(2024, 3, 31),
+            subscriptions=[
+                subscription("S", JAN, date(2024, 3, 10)),
+                subscription(
+                    "S", date(2024, 3, 10), status="past_due", past_due_since=datetime(2024, 2, 1)
+                ),
+            ],
+        ),
+        "mart_churn_scoreboard",
+        bridge_of(MAR),
+        {"involuntary_churned_accounts": 1, "unknown_reason_churned_accounts": 0},
+    ),
+    Example(
+        "a subscription without a known start, sent as 1900, counts west of Greenwich too",
+        World(
+            date(2024, 1, 31),
+            subscriptions=[subscription("S", date(1900, 1, 1)), subscription("T", JAN)],
+        ),
+        "mart_mrr_bridge",
+        bridge_of(JAN),
+        {"closing_mrr": Decimal(200)},
+        Policies(reporting_timezone="America/New_York"),
+    ),
+    Example(
+        "seats that nobody paid for are no seat churn",
+        World(
+            date(2024, 3, 31),
+            subscriptions=[
+                subscription("S", JAN, quantity=5),
+                subscription("free", JAN, date(2024, 3, 10), amount=0, quantity=100),
+            ],
+        ),
+        "mart_churn_scoreboard",
+        bridge_of(MAR),
+        {"seat_churn_rate": 0.0, "opening_seats": 5},
+    ),
+    Example(
+        "the survival band is undefined once nobody is left",
+        World(date(2024, 3, 31), subscriptions=[subscription("S", JAN, date(2024, 2, 10))]),
+        "mart_survival_curve",
+        {"subject": "logo", "age_days": 40},
+        {"survival": 0.0, "ci_low": None, "ci_high": None},
+    ),
 ]

@@ -41,6 +41,8 @@ class Release:
 def publish(warehouse: Path, published: Path, release: Release, keep: int) -> Mapping[str, int]:
     """Release every table of the warehouse's schema `marts`; rows per mart (count).
 
+    The table `mart_status` says of each mart how many rows it has, and no_data where it has none.
+
     The newest `keep` releases stay, the new one always. A reader that has an older release open
     keeps reading it. Raises duckdb.Error before anything is switched.
     """
@@ -96,6 +98,12 @@ def _write(warehouse: Path, folder: Path, release: Release) -> Mapping[str, int]
         )
         db.execute("insert into release.release values (?, ?, ?, ?)", dataclasses.astuple(release))
         _copy_out(db, "release", folder)
+        db.execute("create table release.mart_status (mart varchar, rows bigint, status varchar)")
+        db.executemany(
+            "insert into release.mart_status values (?, ?, ?)",
+            [(mart, count, "ok" if count else "no_data") for mart, count in rows.items()],
+        )
+        _copy_out(db, "mart_status", folder)
         db.execute("detach release")
     (folder / "release.json").write_text(
         json.dumps(dataclasses.asdict(release), default=str, indent=2) + "\n"

@@ -12,7 +12,7 @@ _settings = settings.current()
 _INPUTS = (
     "intermediate.int_onboarding__starts",
     "intermediate.int_onboarding__occurrences",
-    "seeds.onboarding_milestones",
+    "intermediate.int_onboarding__milestones",
     "intermediate.int_accounts__slices",
 )
 _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_of")]
@@ -38,7 +38,7 @@ def onboarding() -> Iterator[dg.MaterializeResult[None]]:
     reached = milestones.reach(
         frames["int_onboarding__starts"],
         frames["int_onboarding__occurrences"],
-        frames["onboarding_milestones"],
+        frames["int_onboarding__milestones"],
         as_of,
     )
     throughput = milestones.throughput(

@@ -9,21 +9,25 @@
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
     where landing_date = (
         select max(landing_date) from {{ ref("int_quality__export_days") }}
-        where system = '{{ system }}' and export = '{{ export }}' and is_in_raw
+        where
+            system = '{{ system }}'
+            and export = '{{ export }}'
+            and is_in_raw
+            and landing_date <= {{ as_of_date() }}
     )
     {{ "union all by name" if not loop.last }}
 {% endfor %}
 {% endmacro %}
 
 
-{#- The newest version of each key over all landing days: updated_at where the export has one, else the
-    landing day. -#}
+{#- The newest version of each key over all landing days: updated_at where a row has one, else the end of
+    its landing day. -#}
 {% macro newest_version(system, export, key, updated_at = none) %}
     select * exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
     where landing_date <= {{ as_of_date() }}
     qualify row_number() over (
         partition by {{ key }}
-        order by {% if updated_at %}{{ updated_at }} desc nulls last, {% endif %}landing_date desc
+        order by {% if updated_at %}coalesce({{ updated_at }}, landing_date + 1) desc, {% endif %}landing_date desc
     ) = 1
 {% endmacro %}

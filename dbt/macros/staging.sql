@@ -3,11 +3,11 @@
 {%- endmacro %}
 
 
-{#- Minor units of a currency as exact decimals of its major unit. ISO 4217 gives most currencies two
+{#- Minor units of a currency as exact decimals of its major unit; null beyond what they hold. ISO 4217 gives most currencies two
     decimals; those listed have none or three. -#}
 {% macro major_units(amount_minor, currency) -%}
     cast(
-        cast({{ amount_minor }} as decimal(35, 0)) * case
+        try_cast({{ amount_minor }} as decimal(35, 0)) * case
             when {{ currency }} in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') then 1.000
             when {{ currency }} in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.001
             else 0.010

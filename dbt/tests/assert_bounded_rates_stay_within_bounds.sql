@@ -1,14 +1,15 @@
 {%- set bounded = {
     "mart_churn_scoreboard": ["logo_churn_rate", "customer_retention_rate", "gross_revenue_churn_rate", "seat_churn_rate"],
     "mart_retention_nrr_grr": ["logo_retention_rate"],
+    "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate"],
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
     "mart_survey_scores": ["response_rate"],
 } %}
 {%- for mart, rates in bounded.items() %}
 {%- set mart_loop = loop %}
 {%- for rate in rates %}
-select '{{ mart }}.{{ rate }}' as rate, {{ rate }} as value,
-from {{ ref(mart) }}
+select '{{ rate }}' as rate, {{ rate }} as value,
+from {{ mart if mart.startswith("(") else ref(mart) }}
 where not {{ rate }} between 0 and 1 + 1e-12
 {{ "union all" if not (loop.last and mart_loop.last) }}
 {%- endfor %}

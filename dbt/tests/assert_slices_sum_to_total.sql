@@ -2,6 +2,7 @@
 {%- set additive = {
     "mart_mrr_bridge": ["opening_mrr", "new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr", "fx_mrr", "closing_mrr", "opening_accounts", "new_accounts", "reactivated_accounts", "expanded_accounts", "contracted_accounts", "churned_accounts", "closing_accounts"],
     "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats"],
+    "mart_portfolio_growth": ["opening_mrr", "closing_mrr", "closing_accounts"],
     "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],

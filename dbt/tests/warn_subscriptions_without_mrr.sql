@@ -2,4 +2,4 @@
 {{ config(severity = 'warn') }}
 select *
 from {{ ref('int_revenue__item_periods') }}
-where mrr is null
+where mrr is null or mrr_original is null

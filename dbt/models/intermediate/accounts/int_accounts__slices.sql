@@ -10,7 +10,7 @@ with accounts as (
 plans as (
     select account_id, plan_tier
     from {{ ref('int_revenue__item_periods') }}
-    where mrr > 0
+    where mrr > 0 and covered_from < coalesce(covered_to, timestamp 'infinity')
     qualify row_number() over (
         partition by account_id
         order by service_ended_at desc nulls first, started_at desc, mrr desc, subscription_id desc

@@ -1,5 +1,5 @@
 -- The one place that says what "now" is: the newest landing day of the accounts export that passed,
--- or an earlier day that as_of pins. No wall clock.
+-- or the newest by the day that as_of pins. No wall clock.
 with days as (
     select landing_date
     from {{ ref('stg_lake__extractions') }}
@@ -7,10 +7,11 @@ with days as (
         export = 'accounts'
         and status = 'ok'
         and system in ('{{ var("systems") | join("', '") }}')
+        {% if var("as_of") %}and landing_date <= date '{{ var("as_of") }}'{% endif %}
 ),
 
 newest as (
-    select least(max(landing_date){% if var("as_of") %}, date '{{ var("as_of") }}'{% endif %}) as as_of_date
+    select max(landing_date) as as_of_date
     from days
 )
 

@@ -1,3 +1,4 @@
+-- Every day that landed, also after the as-of day: a failed accounts export is what holds that back.
 -- A day whose newest attempt failed keeps the raw rows of its last good one, and is stale; so is the
 -- newest day in raw when a later day of its export failed, because the marts are built from it.
 with attempts as (
@@ -5,7 +6,7 @@ with attempts as (
     from {{ ref('stg_lake__extractions') }}
     where
         system in ('{{ var("systems") | join("', '") }}')
-        and landing_date <= {{ as_of_date() }}
+        {% if var("as_of") %}and landing_date <= date '{{ var("as_of") }}'{% endif %}
 ),
 
 days as (
@@ -15,7 +16,7 @@ days as (
         landing_date,
         arg_max(status, seq) = 'failed' as has_failed,
         count(*) filter (status = 'ok') > 0 as is_in_raw,
-        coalesce(arg_max(files, seq) filter (status = 'ok'), arg_max(files, seq)) as files,
+        coalesce(arg_max(files, seq) filter (status = 'ok'), 0) as files,
         coalesce(arg_max(rows_in, seq) filter (status = 'ok'), 0) as rows_in,
         coalesce(arg_max(rows_accepted, seq) filter (status = 'ok'), 0) as rows_accepted,
         coalesce(arg_max(rows_rejected, seq) filter (status = 'ok'), 0) as rows_rejected,

@@ -1,7 +1,8 @@
--- Months up to the one that contains the as-of day; close_at is the instant at which a month's state is
+-- Months from the earliest that a contract allows (the first of 1900 in UTC may be a day earlier in the
+-- reporting time zone) up to the one that contains the as-of day; close_at is the instant at which a month's state is
 -- read: its end, or the end of the as-of day where that comes first.
 with starts as (
-    select unnest(range(date '1900-01-01', as_of_date + 1, interval 1 month)) as period_start
+    select unnest(range(date '1899-12-01', as_of_date + 1, interval 1 month)) as period_start
     from {{ ref('int_quality__as_of') }}
 ),
 

@@ -46,7 +46,7 @@ totals as (
         currency,
         sum(mrr_original) as mrr_original,
         sum(mrr) as mrr,
-        sum(quantity) as seats,
+        coalesce(sum(quantity) filter (mrr > 0), 0) as seats,
     from active
     group by all
 ),

@@ -72,6 +72,7 @@ select
     ordered.spell_number,
     endings.reason_code,
     endings.competitor,
+    coalesce(last_items.is_dunned, false) as is_dunned,
     case
         when ordered.ended_at is null then null
         when last_items.is_dunned or not endings.is_voluntary then 'involuntary'

@@ -29,9 +29,13 @@ recognised as (
         {%- else -%}
         started_at as covered_from,
         {%- endif %}
+        -- A grace that was over before the row began ends it where it begins.
         if(
             status = 'past_due',
-            coalesce(past_due_since, started_at) + interval {{ var("past_due_grace_days") }} day,
+            greatest(
+                coalesce(past_due_since, started_at) + interval {{ var("past_due_grace_days") }} day,
+                started_at
+            ),
             null
         ) as grace_ends_at,
         least(
@@ -104,7 +108,8 @@ select
     billing_interval || ' x ' || interval_count as term,
     quantity,
     coalesce(discount_percent, 0) as discount_percent,
-    try_cast(monthly_amount as decimal(18, 6)) as mrr_original,
+    -- Finer than MRR, because it is multiplied with a rate before it is rounded.
+    try_cast(monthly_amount as decimal(38, 9)) as mrr_original,
     try_cast(monthly_amount * base_per_unit as decimal(18, 6)) as mrr,
     is_dunned,
     started_at,
@@ -118,5 +123,6 @@ left join {{ ref('int_revenue__fx_rates') }} as rates
         and {{ local_date('first_started_at') }} >= rates.valid_from
         and {{ local_date('first_started_at') }} < rates.valid_to
 where
-    covered_from < coalesce(ends_at, timestamp 'infinity')
+    -- An empty cover earns nothing, but tells of the dunning that ended what came before.
+    (covered_from < coalesce(ends_at, timestamp 'infinity') or (is_dunned and covered_from = ends_at))
     and covered_from < {{ as_of_end() }}

@@ -49,8 +49,14 @@ steps as (
 ),
 
 -- What the items that end or start at an instant have changed, the largest change first.
+starts as (
+    select *
+    from {{ ref('int_revenue__item_periods') }}
+    where covered_from < coalesce(covered_to, timestamp 'infinity')
+),
+
 ends as (
-    select * from {{ ref('int_revenue__item_periods') }} where covered_to is not null
+    select * from starts where covered_to is not null
 ),
 
 item_changes as (
@@ -59,7 +65,6 @@ item_changes as (
         coalesce(ends.covered_to, starts.covered_from) as occurred_at,
         abs(coalesce(starts.mrr, 0) - coalesce(ends.mrr, 0)) as size,
         case
-            when starts.subscription_id is null and ends.is_dunned then 'dunning'
             when starts.subscription_id is null then 'subscription_ended'
             when ends.subscription_id is null then 'subscription_started'
             when starts.plan_id <> ends.plan_id then 'plan'
@@ -69,7 +74,7 @@ item_changes as (
             else 'price'
         end as cause,
     from ends
-    full join {{ ref('int_revenue__item_periods') }} as starts
+    full join starts
         on
             ends.subscription_id = starts.subscription_id
             and ends.account_id = starts.account_id
@@ -100,6 +105,7 @@ select
         else 'churn'
     end as movement_type,
     case
+        when movement_type = 'churn' and spells.is_dunned then 'dunning'
         when movement_type in ('contraction', 'churn') and exists (
             select 1 from pauses
             where pauses.account_id = steps.account_id and pauses.started_at = steps.occurred_at
@@ -128,7 +134,7 @@ select
     'fx' as cause,
     fx_mrr as amount,
     months.close_at - interval 1 microsecond as occurred_at,
-    months.period_end - 1 as occurred_date,
+    least(months.period_end - 1, {{ as_of_date() }}) as occurred_date,
 from {{ ref('int_revenue__account_months') }}
 inner join {{ ref('int_quality__months') }} as months using (period_start)
 where fx_mrr <> 0

@@ -21,13 +21,13 @@ with moved as (
     group by all
 ),
 
--- Paid lives that began and ended between two closes: in no bridge, but worth knowing.
+-- Accounts with a paid life that began and ended between two closes: in no bridge, but worth knowing.
 same_period as (
     select
         slice_dimension,
         slice_value,
         months.period_start,
-        count(*) as same_period_churned_accounts,
+        count(distinct account_id) as same_period_churned_accounts,
     from {{ ref('int_revenue__account_spells') }} as spells
     inner join {{ ref('int_accounts__slices') }} using (account_id)
     inner join {{ ref('int_quality__months') }} as months

@@ -20,5 +20,12 @@ select
     coalesce(days.rows_rejected, 0) as rows_rejected,
     coalesce(days.rows_superseded, 0) as rows_superseded,
     coalesce(days.drift, []) as new_columns,
+    date_diff('day', lag(days.landing_date) over by_export, days.landing_date) - 1 as missing_days_before,
+    if(
+        lead(days.landing_date) over by_export is null,
+        greatest(date_diff('day', days.landing_date, {{ as_of_date() }}), 0),
+        null
+    ) as days_behind,
 from declared
 left join {{ ref('int_quality__export_days') }} as days using (system, export)
+window by_export as (partition by declared.system, declared.export order by days.landing_date)

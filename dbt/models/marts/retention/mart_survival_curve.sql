@@ -1,4 +1,5 @@
--- Kaplan and Meier's product over the ages at which something happened; Greenwood's 95 % band.
+-- Kaplan and Meier's product over the ages at which something happened; Greenwood's 95 % band,
+-- which is undefined once nobody is left.
 with ages as (
     select
         subject,
@@ -41,8 +42,8 @@ select
     events,
     censored,
     survival,
-    greatest(survival - 1.96 * survival * sqrt(greenwood), 0) as ci_low,
-    least(survival + 1.96 * survival * sqrt(greenwood), 1) as ci_high,
+    if(survival > 0, greatest(survival - 1.96 * survival * sqrt(greenwood), 0), null) as ci_low,
+    if(survival > 0, least(survival + 1.96 * survival * sqrt(greenwood), 1), null) as ci_high,
     min(age_days) filter (survival <= 0.5) over (
         partition by subject, slice_dimension, slice_value
     ) as median_days,

@@ -23,6 +23,7 @@ select
     {{ metric('seat_churn_rate') }} as seat_churn_rate,
     cast(null as double) as user_churn_rate,
     cast(null as double) as activity_churn_rate,
+    if(opening_accounts = 0, 'no_opening_accounts', null) as reason_null,
     is_complete_period,
     period_start,
     period_end,

@@ -17,6 +17,7 @@ select
     churned_accounts,
     closing_accounts,
     {{ metric('quick_ratio') }} as quick_ratio,
+    if(contraction_mrr + churned_mrr = 0, 'no_losses', null) as quick_ratio_reason_null,
     {{ metric('growth_to_new_ratio') }} as growth_to_new_ratio,
     is_complete_period,
     period_start,
