@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -69,6 +70,7 @@ class Report:
         self.is_published = False
         self._terminal = terminal
         self._extracted: dict[str, Counter[str]] = {}
+        self._days: dict[str, list[str]] = {}
         self._tables: set[str] = set()
         self._checks: list[dg.AssetCheckEvaluation] = []
         self._step_began = (time.monotonic(), 0, 0)
@@ -96,15 +98,16 @@ class Report:
             self._tables.add(key)
             self.is_published |= key == "published_marts"
         else:
-            days = self._extracted.setdefault(key, Counter())
-            days["days"] += 1
-            days.update({count: _number(materialization, count) for count in COUNTS})
+            counts = {count: _number(materialization, count) for count in COUNTS}
+            self._extracted.setdefault(key, Counter()).update(counts)
+            self._days.setdefault(key, []).append(materialization.partition)
 
     def _step_ended(self, event: dg.DagsterEvent) -> None:
         began, tables, checks = self._step_began
         name = str(event.step_key).replace("__", "/")
-        if (days := self._extracted.get(name)) is not None:
-            done = f"{days['days']} days, {days['rows_accepted']:,} of {days['rows_in']:,} rows"
+        if (sums := self._extracted.get(name)) is not None:
+            days = len(self._days[name])
+            done = f"{days} days, {sums['rows_accepted']:,} of {sums['rows_in']:,} rows"
         elif len(self._tables) > tables:
             done = f"{len(self._tables) - tables} tables, {len(self._checks) - checks} checks"
         else:
@@ -117,10 +120,11 @@ class Report:
     def sum_up(self, settings: Settings) -> None:
         """A table of what was extracted, what was built and checked, rows behind failed checks."""
         if self._extracted:
-            heads = ("days", *COUNTS)
-            self.say("\n" + f"{'export':<28}" + "".join(f"{head:>17}" for head in heads))
+            heads = "".join(f"{count:>17}" for count in COUNTS)
+            self.say(f"\n{'export':<28}{heads}   days")
             for export, sums in sorted(self._extracted.items()):
-                self.say(f"{export:<28}" + "".join(f"{sums[head]:>17,}" for head in heads))
+                numbers = "".join(f"{sums[count]:>17,}" for count in COUNTS)
+                self.say(f"{export:<28}{numbers}   {_spans(self._days[export])}")
         failed = [check for check in self._checks if not check.passed]
         warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
         self.say(
@@ -136,6 +140,17 @@ class Report:
             self.say(f"Published: {Lake(settings.data_dir).published / 'marts.duckdb'}")
         else:
             self.say("Nothing was published; what was published before is untouched.")
+
+
+def _spans(days: list[str]) -> str:
+    """Days as they follow each other: 2025-06-17..2025-06-20, 2025-06-23."""
+    spans: list[list[date]] = []
+    for day in sorted(map(date.fromisoformat, days)):
+        if spans and day - spans[-1][-1] == timedelta(days=1):
+            spans[-1].append(day)
+        else:
+            spans.append([day])
+    return ", ".join(f"{span[0]}..{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
 
 
 def _number(materialization: dg.AssetMaterialization, name: str) -> int:

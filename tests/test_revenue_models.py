@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from models import CompileModels, rows_of
 from oracle import Policies, World
 from strategies import worlds
-from worked_examples import FAULTS, WORKED_EXAMPLES, Example
+from worked_examples import FAULTS, FURTHER_COLUMNS, WORKED_EXAMPLES, Example
 
 KEYS = (
     "period_start",
@@ -76,7 +76,9 @@ def _is_empty(row: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.parametrize("example", [*WORKED_EXAMPLES, *FAULTS], ids=lambda example: example.name)
+@pytest.mark.parametrize(
+    "example", [*WORKED_EXAMPLES, *FAULTS, *FURTHER_COLUMNS], ids=lambda example: example.name
+)
 def test_worked_example(example: Example, compile_models: CompileModels) -> None:
     where = {"slice_dimension": "total"} | example.where
     with closing(compile_models(example.policies).build(example.world)) as database:

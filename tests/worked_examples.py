@@ -571,6 +571,32 @@ FAULTS = [
         {"closing_mrr": Decimal(200)},
         Policies(reporting_timezone="America/New_York"),
     ),
+]
+
+# Columns beyond those that the oracle computes.
+FURTHER_COLUMNS = [
+    Example(
+        "24 ten percent over a quarter is 3.4511 % a month and 34.39 % a year",
+        World(
+            date(2024, 4, 30),
+            subscriptions=[
+                subscription(
+                    f"S{index}",
+                    JAN,
+                    date(2024, 3, 10) if index == 0 else None,
+                    account_id=f"A{index}",
+                )
+                for index in range(10)
+            ],
+        ),
+        "mart_retention_nrr_grr",
+        retention_of(APR, 3),
+        {
+            "logo_retention_rate": 0.9,
+            "monthly_logo_churn_rate": 0.034511,
+            "annual_logo_churn_rate": 0.3439,
+        },
+    ),
     Example(
         "seats that nobody paid for are no seat churn",
         World(

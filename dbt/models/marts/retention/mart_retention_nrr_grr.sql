@@ -60,6 +60,9 @@ select
     {{ metric('nrr_without_reactivation') }} as nrr_without_reactivation,
     {{ metric('grr') }} as grr,
     {{ metric('logo_retention_rate') }} as logo_retention_rate,
+    -- The churn of the window restated for a month and for a year, as if it were the same in each month.
+    1 - power(logo_retention_rate, 1 / window_months) as monthly_logo_churn_rate,
+    1 - power(logo_retention_rate, 12 / window_months) as annual_logo_churn_rate,
     case
         when is_too_early then 'insufficient_history'
         when opening_mrr = 0 then 'no_opening_mrr'
