@@ -75,11 +75,11 @@ paid_around as (
 {% endif -%}
 customer_segments as (
     {% if var("free_after_paid") == "contraction" -%}
-    select account_id, period_from, period_to,
+    select account_id, period_from, period_to, mrr,
     from paid_around
     where mrr > 0 or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
     {%- else -%}
-    select account_id, period_from, period_to,
+    select account_id, period_from, period_to, mrr,
     from account_totals
     where mrr > 0
     {%- endif %}
@@ -88,7 +88,7 @@ customer_segments as (
 neighbours as (
     select
         *,
-        lead(period_from) over by_account as next_from,
+        if(mrr > 0 and lead(mrr) over by_account > 0, lead(period_from) over by_account, null) as next_from,
         lag(period_to) over by_account as previous_to,
     from customer_segments
     window by_account as (partition by account_id order by period_from)

@@ -78,7 +78,9 @@ covered as (
             {{ day_start("date_trunc('month', " ~ local_date("ends_at - interval 1 microsecond") ~ ") + interval 1 month") }}
                 as month_end_at,
         from recognised
-        where covered_from < coalesce(ends_at, timestamp 'infinity')
+        where
+            covered_from < coalesce(ends_at, timestamp 'infinity')
+            and covered_from < {{ as_of_end() }}
     )
 ),
 
