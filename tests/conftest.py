@@ -7,6 +7,7 @@ import atexit
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,4 +43,4 @@ def compile_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Compil
     scratch = tmp_path_factory.mktemp("dbt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATA_DIR", str(scratch))
-        yield lambda policies: compiled(policies, scratch)
+        yield partial(compiled, scratch)

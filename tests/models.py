@@ -7,11 +7,11 @@ own order, over tables that stand in for the raw files. Does not belong here: an
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import polars as pl
@@ -20,7 +20,7 @@ from dbt.cli.main import dbtRunner
 from oracle import Policies, Row, World
 
 DBT_DIR = Path(__file__).resolve().parent.parent / "dbt"
-MARTS = (
+REVENUE = (
     "mart_mrr_bridge",
     "mart_churn_scoreboard",
     "mart_retention_nrr_grr",
@@ -30,19 +30,27 @@ MARTS = (
     "fct_mrr_movements",
     "dim_accounts",
     "mart_export_quality",
-)
-IDENTITIES = (
     "assert_bridge_adds_up",
     "assert_bridge_closes_to_next_open",
     "assert_movements_add_up_to_closing_mrr",
     "assert_grr_is_at_most_one_and_nrr",
 )
 TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
-NO_MILESTONES = """(
-    select null::varchar as account_id, null::varchar as milestone, null::varchar as status,
-        null::date as started_date, null::date as observed_until
-    where false
-)"""
+# What the Polars assets put out, for worlds that fill none of it.
+DERIVED = {
+    "onboarding_milestones": {
+        "account_id": "varchar",
+        "milestone": "varchar",
+        "status": "varchar",
+        "days_to_reach": "integer",
+        "target_days": "integer",
+        "is_required": "boolean",
+        "started_at": "timestamp",
+        "reached_at": "timestamp",
+        "started_date": "date",
+        "observed_until": "date",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,10 @@ class Models:
     def build(self, world: World, **tables: Sequence[Row]) -> duckdb.DuckDBPyConnection:
         """A database with schemas staging, intermediate and marts, built from `world`.
 
-        Further exports are passed by name, such as ravenstack__accounts=[...]. Everything landed on
-        the as-of day, but for rows and ledger lines that name a landing_date of their own.
+        Further exports are passed by name, such as ravenstack__accounts=[...], and so are derived
+        tables (derived__onboarding_milestones) and seeds that stand in for the project's own
+        (seeds__survey_types). Everything landed on the as-of day, but for rows and ledger lines
+        that name a landing_date of their own.
         """
         database = duckdb.connect()
         database.execute("attach ':memory:' as warehouse; use warehouse")
@@ -79,16 +89,28 @@ class Models:
         }
         for name, columns in contracts().items():
             _fill(database, name, columns, rows.get(name, ()), world.as_of)
+        for name, columns in DERIVED.items():
+            _fill(database, f"derived__{name}", columns, rows.get(f"derived__{name}", ()), None)
         if "lake__extractions" not in rows:
             for export in [name for name in rows if rows[name] or "accounts" in name]:
+                if export.split("__")[0] in ("derived", "seeds"):
+                    continue
                 database.execute(
                     "insert into raw.lake__extractions by name select 1 as seq, ? as system,"
                     " ? as export, ? as landing_date, 'ok' as status",
                     [*export.split("__"), world.as_of],
                 )
-        seeds = DBT_DIR / "seeds"
-        for seed in ("onboarding_milestones",):
-            database.execute(f"create table seeds.{seed} as from read_csv('{seeds / seed}.csv')")
+        for path in DBT_DIR.glob("seeds/*.csv"):
+            table = f"seeds.{path.stem}"
+            database.execute(f"create table {table} as from read_csv('{path}')")
+            if f"seeds__{path.stem}" in rows:
+                database.execute(f"delete from {table}")
+                for row in rows[f"seeds__{path.stem}"]:
+                    marks = ", ".join("?" * len(row))
+                    names = ", ".join(row)
+                    database.execute(
+                        f"insert into {table} ({names}) values ({marks})", list(row.values())
+                    )
         for statement in self.models:
             database.execute(f"create {statement.kind} {statement.relation} as {statement.sql}")
         return database
@@ -99,7 +121,15 @@ class Models:
         return {name: rows for name, rows in found.items() if rows}
 
 
-CompileModels = Callable[[Policies], Models]
+class CompileModels(Protocol):
+    """The models and blocking tests of `names`, and all they need, compiled under `policies`.
+
+    `variables` override further vars of dbt_project.yml.
+    """
+
+    def __call__(
+        self, policies: Policies, names: tuple[str, ...] = REVENUE, **variables: Any
+    ) -> Models: ...
 
 
 def rows_of(database: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
@@ -122,18 +152,20 @@ def contracts() -> dict[str, dict[str, str]]:
 
 
 @cache
-def compiled(policies: Policies, scratch: Path) -> Models:
+def compiled(
+    scratch: Path, policies: Policies, names: tuple[str, ...] = REVENUE, **variables: Any
+) -> Models:
     """The project compiled under `policies`; `scratch` is a folder that dbt may write to.
 
     Every system is on, canonical and foreign: a world fills those that it is about.
     """
-    variables = asdict(policies) | {
-        "systems": sorted({name.split("__")[0] for name in contracts()})
-    }
+    systems = sorted({name.split("__")[0] for name in contracts()})
+    variables = asdict(policies) | {"systems": systems} | variables
     done = dbtRunner().invoke(
         [
             *("--quiet", "compile", "--vars", json.dumps(variables)),
-            *("--select", *(f"+{mart}" for mart in MARTS), *IDENTITIES),
+            *("--select", *(f"+{name}" for name in names if not name.startswith("assert_"))),
+            *(name for name in names if name.startswith("assert_")),
             *("--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)),
             *("--target-path", str(scratch / "target"), "--log-path", str(scratch)),
         ]
@@ -153,9 +185,11 @@ def compiled(policies: Policies, scratch: Path) -> Models:
     identities = {
         node.name: _in_memory(node.compiled_code)
         for node in nodes.values()
-        if node.name in IDENTITIES
+        if node.resource_type == "test" and node.name in names
     }
-    assert set(identities) == set(IDENTITIES)
+    assert {statement.relation.split(".")[1] for statement in models} | set(identities) >= set(
+        names
+    )
     return Models(models, identities)
 
 
@@ -177,7 +211,7 @@ def _in_memory(sql: str) -> str:
     """`sql` reading tables of the schema raw where it read raw files."""
     sql = re.sub(r"read_parquet\('[^']*/raw/(\w+)/(\w+)/[^)]*\)", r"raw.\1__\2", sql)
     sql = re.sub(r"read_json\('[^']*/raw/(\w+)\.jsonl'[^)]*\)", r"raw.lake__\1", sql)
-    return re.sub(r"read_parquet\('[^']*/derived/onboarding_milestones[^)]*\)", NO_MILESTONES, sql)
+    return re.sub(r"read_parquet\('[^']*/derived/(\w+)\.parquet[^)]*\)", r"raw.derived__\1", sql)
 
 
 def _fill(
