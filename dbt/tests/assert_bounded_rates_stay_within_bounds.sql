@@ -4,6 +4,7 @@
     "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate"],
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
     "mart_survey_scores": ["response_rate"],
+    "mart_contacts_account_period": ["email_answer_rate", "two_way_share"],
 } %}
 {%- for mart, rates in bounded.items() %}
 {%- set mart_loop = loop %}

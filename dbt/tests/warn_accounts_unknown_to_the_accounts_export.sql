@@ -7,6 +7,7 @@
     "responses": "int_surveys__responses",
     "invitations": "int_surveys__invitations",
     "orders": "int_onboarding__orders",
+    "touchpoints": "int_contacts__touches",
 } %}
 {%- for export, entity in mentioning.items() %}
 select '{{ export }}' as export, count(*) as rows_of_unknown_accounts,

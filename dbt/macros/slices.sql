@@ -1,0 +1,15 @@
+{#- The rows of `relation` once per slice dimension. A row without an account, or of an account that
+    neither CRM nor billing knows, is `unknown`, so the sums over a dimension are the total. -#}
+{% macro by_slice(relation) %}
+    select
+        measured.*,
+        dimensions.slice_dimension,
+        if(dimensions.slice_dimension = 'total', 'all', coalesce(slices.slice_value, 'unknown')) as slice_value,
+    from {{ relation }} as measured
+    cross join (
+        select 'total' as slice_dimension
+        union
+        select slice_dimension from {{ ref('int_accounts__slices') }}
+    ) as dimensions
+    left join {{ ref('int_accounts__slices') }} as slices using (account_id, slice_dimension)
+{% endmacro %}
