@@ -198,7 +198,7 @@ def _in_build_order(nodes: Mapping[str, Any]) -> list[Any]:
 
     def visit(unique_id: str) -> None:
         if unique_id in nodes and unique_id not in ordered:
-            for parent in nodes[unique_id].depends_on.nodes:
+            for parent in getattr(nodes[unique_id].depends_on, "nodes", ()):
                 visit(parent)
             ordered[unique_id] = nodes[unique_id]
 

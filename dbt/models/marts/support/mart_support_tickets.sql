@@ -1,0 +1,2 @@
+select * exclude (period_start)
+from {{ ref('int_support__tickets') }}

@@ -1,0 +1,351 @@
+"""Tickets, their open time, and what they say of accounts: compiled SQL against plain Python."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import ravenstack
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from models import CompileModels, rows_of
+from oracle import Policies, Row, World
+from oracle_support import WEEKDAYS, hours, in_minutes, open_time, ticket
+from worked_examples import account
+
+AS_OF = date(2024, 12, 31)
+OFFICE = ("09:00", "17:00")
+WORKDAYS = WEEKDAYS[:5]
+TICKETS = ("mart_support_tickets",)
+
+
+def tickets(
+    compile_models: CompileModels,
+    rows: Sequence[Row],
+    seed: Sequence[Row] | None = None,
+    *,
+    accounts: Sequence[Row] = (account("A"),),
+    as_of: date = AS_OF,
+    **variables: Any,
+) -> dict[str, dict[str, Any]]:
+    """The rows of mart_support_tickets by ticket."""
+    models = compile_models(Policies(), TICKETS, **variables)
+    seeds = {"seeds__business_hours": seed} if seed else {}
+    world = World(as_of, accounts=accounts)
+    with closing(models.build(world, support__tickets=rows, **seeds)) as database:
+        return {row["ticket_id"]: row for row in rows_of(database, "mart_support_tickets")}
+
+
+# An ordinary weekend, and those on which the clocks of the zone go forward and back; local times.
+EXAMPLE_39 = [
+    ("UTC", date(2024, 3, 8), 0, 0),
+    ("Europe/Berlin", date(2024, 3, 8), 1, 1),
+    ("Europe/Berlin", date(2024, 3, 29), 1, 2),
+    ("Europe/Berlin", date(2024, 10, 25), 2, 1),
+    ("America/New_York", date(2024, 3, 8), -5, -4),
+    ("America/New_York", date(2024, 11, 1), -4, -5),
+    ("Asia/Kolkata", date(2024, 3, 8), 5.5, 5.5),
+    ("Australia/Lord_Howe", date(2024, 4, 5), 11, 10.5),
+]
+
+
+@pytest.mark.parametrize(("zone", "friday", "ahead_then", "ahead_after"), EXAMPLE_39)
+def test_example_39_first_reply_over_a_weekend_is_thirty_minutes_of_business_hours(
+    compile_models: CompileModels, zone: str, friday: date, ahead_then: float, ahead_after: float
+) -> None:
+    created = datetime.combine(friday, datetime.min.time()) + timedelta(
+        hours=16 - ahead_then, minutes=50, seconds=30
+    )
+    replied = datetime.combine(friday, datetime.min.time()) + timedelta(
+        days=3, hours=9 - ahead_after, minutes=20, seconds=30
+    )
+    seed = hours("default", zone, WORKDAYS, OFFICE)
+    row = tickets(compile_models, [ticket("T", created, first_replied_at=replied)], seed)["T"]
+    assert row["first_reply_business_minutes"] == Decimal(30)
+    assert row["first_reply_minutes"] == in_minutes(replied - created)
+
+
+def test_several_intervals_a_day_leave_the_lunch_break_out(compile_models: CompileModels) -> None:
+    seed = hours("default", "UTC", WORKDAYS, ("09:00", "12:00"), ("13:00", "17:00"))
+    monday = datetime(2024, 3, 4)
+    row = tickets(
+        compile_models,
+        [
+            ticket(
+                "T",
+                monday + timedelta(hours=11, minutes=30),
+                first_replied_at=monday + timedelta(hours=12, minutes=30),
+                solved_at=monday + timedelta(hours=13, minutes=30),
+            )
+        ],
+        seed,
+    )["T"]
+    assert row["first_reply_business_minutes"] == 30
+    assert row["resolution_business_minutes"] == 60
+    assert (row["first_reply_minutes"], row["resolution_minutes"]) == (60, 120)
+
+
+def test_a_calendar_that_never_closes_measures_the_time_that_passed(
+    compile_models: CompileModels,
+) -> None:
+    seed = hours("default", "Europe/Berlin", WEEKDAYS, ("00:00", "24:00"))
+    created, solved = datetime(2023, 1, 1, 0, 0, 1), datetime(2024, 12, 31, 23, 59, 59, 250_000)
+    row = tickets(compile_models, [ticket("T", created, solved_at=solved)], seed)["T"]
+    assert row["resolution_business_minutes"] == row["resolution_minutes"]
+    assert row["resolution_minutes"] == in_minutes(solved - created)
+
+
+def test_a_ticket_of_two_years_has_eight_hours_each_workday(compile_models: CompileModels) -> None:
+    created, solved = datetime(2023, 1, 2), datetime(2024, 12, 30)  # Monday to Monday
+    workdays = 5 * 104
+    seed = hours("default", "America/New_York", WORKDAYS, OFFICE)
+    row = tickets(compile_models, [ticket("T", created, solved_at=solved)], seed)["T"]
+    assert row["resolution_business_minutes"] == 480 * workdays
+
+
+def test_each_ticket_has_its_calendar_and_an_unknown_one_is_flagged(
+    compile_models: CompileModels,
+) -> None:
+    seed = [
+        *hours("default", "UTC", WORKDAYS, OFFICE),
+        *hours("late", "UTC", WORKDAYS, ("17:00", "20:00")),
+    ]
+    monday = datetime(2024, 3, 4)
+    replied = {"first_replied_at": monday + timedelta(days=1)}
+    found = tickets(
+        compile_models,
+        [
+            ticket("default", monday, calendar="default", **replied),
+            ticket("none", monday, **replied),
+            ticket("late", monday, calendar="late", **replied),
+            ticket("unknown", monday, calendar="moon", **replied),
+        ],
+        seed,
+    )
+    told = {
+        name: (row["calendar"], row["first_reply_business_minutes"]) for name, row in found.items()
+    }
+    assert told == {
+        "default": ("default", 480),
+        "none": ("default", 480),
+        "late": ("late", 180),
+        "unknown": ("default", 480),
+    }
+    assert [name for name, row in found.items() if row["is_of_unknown_calendar"]] == ["unknown"]
+
+
+def test_what_has_not_happened_by_the_as_of_day_has_no_duration(
+    compile_models: CompileModels,
+) -> None:
+    opened = datetime(2024, 12, 30, 9)
+    found = tickets(
+        compile_models,
+        [
+            ticket("new", opened),
+            ticket("later", opened, first_replied_at=datetime(2025, 1, 1), status="solved")
+            | {"solved_at": datetime(2025, 1, 2)},
+            ticket("future", datetime(2025, 1, 1)),
+        ],
+    )
+    assert found.keys() == {"new", "later"}
+    for row in found.values():
+        assert row["first_replied_at"] is None
+        assert row["solved_at"] is None
+        assert row["solved_date"] is None
+        for name in ("first_reply", "resolution"):
+            assert row[f"{name}_minutes"] is None
+            assert row[f"{name}_business_minutes"] is None
+
+
+def test_times_that_contradict_each_other_are_kept_flagged_and_measured_by_nobody(
+    compile_models: CompileModels,
+) -> None:
+    signed_up = datetime(2024, 3, 1, 12)
+    found = tickets(
+        compile_models,
+        [
+            ticket("solved first", datetime(2024, 3, 5), solved_at=datetime(2024, 3, 4)),
+            ticket("replied first", datetime(2024, 3, 5), first_replied_at=datetime(2024, 3, 4)),
+            ticket("before sign-up", signed_up - timedelta(seconds=1), solved_at=signed_up),
+            ticket("at sign-up", signed_up),
+            ticket("nobody's", signed_up, account_id=None),
+            ticket("stranger's", signed_up, account_id="X"),
+        ],
+        accounts=[account("A", signed_up_at=signed_up)],
+    )
+    flags = {
+        name: {
+            column for column, value in row.items() if column.startswith("is_") and value is True
+        }
+        for name, row in found.items()
+    }
+    assert flags == {
+        "solved first": {"is_solved_before_created"},
+        "replied first": {"is_replied_before_created"},
+        "before sign-up": {"is_before_sign_up"},
+        "at sign-up": set(),
+        "nobody's": set(),
+        "stranger's": {"is_of_unknown_account"},
+    }
+    solved, replied = found["solved first"], found["replied first"]
+    assert solved["resolution_minutes"] is None
+    assert solved["resolution_business_minutes"] is None
+    assert replied["first_reply_minutes"] is None
+    assert replied["first_reply_business_minutes"] is None
+    assert found["before sign-up"]["resolution_minutes"] is not None
+    assert solved["solved_at"]
+    assert replied["first_replied_at"]
+    assert found["nobody's"]["stage"] == found["stranger's"]["stage"] == "unknown"
+
+
+def test_the_newest_version_of_a_ticket_counts(compile_models: CompileModels) -> None:
+    opened = datetime(2024, 3, 4, 10)
+    versions = [
+        ticket("T", opened, updated_at=opened) | {"landing_date": date(2024, 3, 4)},
+        ticket("T", opened, solved_at=opened + timedelta(hours=1), updated_at=datetime(2024, 3, 6))
+        | {"landing_date": date(2024, 3, 6)},
+        # Reopened: known later, although it landed earlier.
+        ticket("T", opened, status="open", reopen_count=1, updated_at=datetime(2024, 3, 7))
+        | {"landing_date": date(2024, 3, 5)},
+    ]
+    row = tickets(compile_models, versions)["T"]
+    assert (row["status"], row["solved_at"], row["reopen_count"]) == ("open", None, 1)
+
+
+def test_a_rating_off_the_scale_is_no_rating(compile_models: CompileModels) -> None:
+    opened = datetime(2024, 3, 4, 10)
+    found = tickets(
+        compile_models,
+        [
+            ticket(str(score), opened, satisfaction_score=score)
+            for score in (None, 0, 1, 3, 4, 5, 6)
+        ],
+    )
+    told = {score: (row["is_rated"], row["is_satisfied"]) for score, row in found.items()}
+    assert told == {
+        "None": (False, None),
+        "0": (False, None),
+        "1": (True, False),
+        "3": (True, False),
+        "4": (True, True),
+        "5": (True, True),
+        "6": (False, None),
+    }
+    assert {name for name, row in found.items() if row["is_rated_off_scale"]} == {"0", "6"}
+
+
+@pytest.mark.parametrize(
+    ("day", "stage"),
+    [
+        (date(2024, 2, 29), "before_start"),
+        (date(2024, 3, 1), "onboarding"),
+        (date(2024, 5, 29), "onboarding"),
+        (date(2024, 5, 30), "later"),
+    ],
+)
+def test_an_onboarding_ticket_is_opened_within_ninety_days_of_the_start(
+    compile_models: CompileModels, day: date, stage: str
+) -> None:
+    start = account("A", contract_start_date=date(2024, 3, 1))
+    created = datetime.combine(day, datetime.max.time())
+    assert tickets(compile_models, [ticket("T", created)], accounts=[start])["T"]["stage"] == stage
+
+
+def test_statuses_can_be_excluded_and_priorities_named(compile_models: CompileModels) -> None:
+    opened = datetime(2024, 3, 4, 10)
+    rows = [
+        ticket("spam", opened, status="Spam", priority="P1"),
+        ticket("high", opened, priority="HIGH"),
+        ticket("none", opened),
+    ]
+    found = tickets(compile_models, rows)
+    assert [row["is_excluded"] for row in found.values()] == [False, False, False]
+    assert {name for name, row in found.items() if row["is_high_priority"]} == {"high"}
+    found = tickets(
+        compile_models, rows, excluded_ticket_statuses="spam,merged", high_priorities="p1 , p2"
+    )
+    assert {name for name, row in found.items() if row["is_excluded"]} == {"spam"}
+    assert {name for name, row in found.items() if row["is_high_priority"]} == {"spam"}
+
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
+# Days on which the clocks of one of the zones change, and one on which none does.
+DAYS = [date(2024, month, day) for month, day in [(3, 10), (3, 31), (4, 7), (10, 6), (10, 27)]]
+DAYS += [date(2024, 11, 3), date(2024, 7, 3)]
+
+
+@st.composite
+def seeds(draw: st.DrawFn) -> list[Row]:
+    """A default calendar in any zone: up to three intervals on each of some days, at any minute."""
+    rows: list[Row] = []
+    zone = draw(st.sampled_from(ZONES))
+    for weekday in draw(st.sets(st.sampled_from(WEEKDAYS), min_size=1)):
+        times = draw(
+            st.lists(
+                st.one_of(st.integers(0, 1440), st.integers(1, 8).map(lambda half: half * 30)),
+                min_size=2,
+                max_size=6,
+                unique=True,
+            )
+        )
+        clock = [f"{at // 60:02}:{at % 60:02}" for at in sorted(times)]
+        rows += hours("default", zone, [weekday], *zip(clock[::2], clock[1::2], strict=False))
+    return rows
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> tuple[datetime, datetime]:
+    day = datetime.combine(draw(st.sampled_from(DAYS)), datetime.min.time())
+    start = day + timedelta(seconds=draw(st.integers(-86_400, 86_400)))
+    length = draw(st.one_of(st.integers(0, 7_200), st.integers(0, 172_800)))
+    return start, start + timedelta(seconds=length, microseconds=draw(st.integers(0, 999_999)))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=seeds(), chosen=st.lists(spans(), min_size=1, max_size=4))
+@example(
+    # The hour that Berlin skips, and the one that it shows twice.
+    seed=hours("default", "Europe/Berlin", ["sunday"], ("01:30", "02:30"), ("02:45", "03:15")),
+    chosen=[
+        (datetime(2024, 3, 30, 23), datetime(2024, 3, 31, 4)),
+        (datetime(2024, 10, 26, 23), datetime(2024, 10, 27, 4)),
+        (datetime(2024, 10, 27, 0, 40), datetime(2024, 10, 27, 1, 20)),
+    ],
+)
+def test_open_time_between_any_two_instants_is_what_every_minute_of_it_adds_up_to(
+    compile_models: CompileModels, seed: list[Row], chosen: list[tuple[datetime, datetime]]
+) -> None:
+    rows = [
+        ticket(str(index), start, first_replied_at=end, solved_at=end)
+        for index, (start, end) in enumerate(chosen)
+    ]
+    found = tickets(compile_models, rows, seed)
+    for index, (start, end) in enumerate(chosen):
+        expected = in_minutes(open_time(seed, "default", start, end))
+        assert found[str(index)]["first_reply_business_minutes"] == expected
+        assert found[str(index)]["resolution_business_minutes"] == expected
+
+
+@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
+def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -> None:
+    rows = ravenstack.read("support_tickets")
+    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in ("accounts", "support_tickets")}
+    models = compile_models(Policies(), TICKETS)
+    with closing(models.build(World(ravenstack.AS_OF), **raw)) as database:
+        found = {row["ticket_id"]: row for row in rows_of(database, "mart_support_tickets")}
+    assert found.keys() == {row["ticket_id"] for row in rows}
+    assert len(found) == len(rows)
+    signed_up = {row["account_id"]: row["signup_date"] for row in ravenstack.read("accounts")}
+    for row in rows:
+        ours = found[row["ticket_id"]]
+        created = datetime.fromisoformat(row["submitted_at"])
+        closed = datetime.fromisoformat(row["closed_at"]) if row["closed_at"] else None
+        assert ours["first_reply_minutes"] == Decimal(row["first_response_time_minutes"])
+        assert ours["resolution_minutes"] == (in_minutes(closed - created) if closed else None)
+        assert ours["is_before_sign_up"] == (row["submitted_at"] < signed_up[row["account_id"]])
+        assert ours["is_escalated"] == (row["escalation_flag"] == "True")
+        assert ours["is_high_priority"] == (row["priority"] in ("high", "urgent"))
+        assert ours["is_rated"] == bool(row["satisfaction_score"])
+    assert sum(row["is_before_sign_up"] for row in found.values()) == 1077
