@@ -97,8 +97,14 @@ class Models:
                     continue
                 database.execute(
                     "insert into raw.lake__extractions by name select 1 as seq, ? as system,"
-                    " ? as export, ? as landing_date, 'ok' as status",
-                    [*export.split("__"), world.as_of],
+                    " ? as export, unnest(?) as landing_date, 'ok' as status",
+                    [
+                        *export.split("__"),
+                        sorted(
+                            {world.as_of}
+                            | {row.get("landing_date", world.as_of) for row in rows[export]}
+                        ),
+                    ],
                 )
         for path in DBT_DIR.glob("seeds/*.csv"):
             table = f"seeds.{path.stem}"

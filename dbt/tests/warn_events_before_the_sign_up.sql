@@ -1,10 +1,10 @@
--- Kept and counted: an event or an order dated before its account signed up.
+-- Kept and counted: events and orders of days before that of their account's sign-up.
 {{ config(severity = 'warn') }}
-{%- for export, entity, at in [("events", "int_usage__events", "occurred_at"), ("orders", "int_onboarding__orders", "ordered_at")] %}
-select '{{ export }}' as export, count(*) as rows_before_sign_up,
+{%- for export, entity, rows, day in [("events", "int_usage__account_days", "sum(events)", "occurred_date"), ("orders", "int_onboarding__orders", "count(*)", "ordered_date")] %}
+select '{{ export }}' as export, {{ rows }} as rows_before_sign_up,
 from {{ ref(entity) }}
 inner join {{ ref('int_accounts__accounts') }} as accounts using (account_id)
-where {{ at }} < signed_up_at
+where {{ day }} < {{ local_date('signed_up_at') }}
 having count(*) > 0
 {{ "union all" if not loop.last }}
 {%- endfor %}

@@ -9,16 +9,18 @@ with names as (
 events as (
     select
         account_id,
-        events.event_name,
+        rollup.event_name,
         event_id as occurrence_id,
         occurred_at,
         occurred_date,
         landing_date,
-    from {{ ref('int_usage__events') }} as events
-    inner join names on events.event_name = names.event_name
+    from {{ ref('int_usage__rollup') }} as rollup
+    inner join names on rollup.event_name = names.event_name
+    where grain = 'occurrence'
     qualify
-        row_number() over (partition by account_id, events.event_name order by occurred_at, event_id)
-        <= names.nth
+        row_number() over (
+            partition by account_id, rollup.event_name order by occurred_at, event_id, landing_date
+        ) <= names.nth
 ),
 
 outcomes as (

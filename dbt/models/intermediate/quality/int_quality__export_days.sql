@@ -23,6 +23,7 @@ days as (
         coalesce(arg_max(rows_superseded, seq) filter (status = 'ok'), 0) as rows_superseded,
         max_by(error, seq) as error,
         max_by(drift, seq) as drift,
+        arg_max(content_key, seq) filter (status = 'ok') as content_key,
     from attempts
     group by all
 ),
@@ -55,5 +56,6 @@ select
     rows_rejected,
     rows_superseded,
     drift,
+    content_key,
     is_in_raw,
 from judged

@@ -11,5 +11,6 @@ select
     rows_superseded,
     error,
     drift,
+    md5(concat_ws('/', contract, landed ->> '$[*][0]', landed ->> '$[*][4]')) as content_key,
 from {{ source('lake', 'extractions') }}
 where system is not null

@@ -1,0 +1,4 @@
+{{ config(materialized = 'view') }}
+select account_id, user_id, events, active_events, logins, key_actions, sessions, minutes, occurred_date,
+from {{ ref('int_usage__rollup') }}
+where grain = 'user_day'
