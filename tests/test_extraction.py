@@ -40,7 +40,7 @@ from dagster_project.core.exports import (
 )
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import FORMATS, Lake
-from dagster_project.core.rows import file_literal
+from dagster_project.core.rows import SHAPES, SQL_TYPES, file_literal, literal
 
 DAY = date(2024, 1, 5)
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=1.0)
@@ -498,6 +498,51 @@ def test_a_timestamp_becomes_utc(tmp_path: Path, text: str, value: dt.datetime) 
 
 
 @pytest.mark.parametrize(
+    ("type_", "canonical"),
+    [
+        ("bigint", ("-120", "9223372036854775807")),
+        ("integer", ("120", "-2147483648")),
+        ("date", ("2024-01-02", "0044-01-02 (BC)", "10000-01-01", "infinity")),
+        (
+            "timestamp",
+            ("2024-01-02 10:20:30", "2024-01-02 10:20:30.5", "1899-12-31 23:59:59", "-infinity"),
+        ),
+    ],
+)
+def test_the_engines_own_spelling_of_a_value_is_judged_like_any_other(
+    tmp_path: Path, type_: str, canonical: tuple[str, ...]
+) -> None:
+    # Each text with every one character dropped, put in or put in its place.
+    texts = {
+        text[:i] + put + text[i + drop :]
+        for text in canonical
+        for i in range(len(text) + 1)
+        for put in ("", *"0 9-+:.TZ_e")
+        for drop in (0, 1)
+    }
+    world = single(Column("v", type_), tmp_path)
+    rows = sorted(texts - {""})
+    world.land(f"{DAY}.csv", "id,v\n" + "".join(f"{i},{text}\n" for i, text in enumerate(rows)))
+    world.extract()
+    value = f"try_cast(text as {SQL_TYPES[type_]})"
+    if type_ == "timestamp":
+        value = "make_timestamp(epoch_us(try_cast(text as timestamptz)))"
+    if type_ in ("date", "timestamp"):
+        bounded = "if(value >= '1900-01-01' and value < '10000-01-01', value, null)"
+    else:
+        bounded = "value"
+    LOOK.execute("set TimeZone = 'UTC'")
+    expected = LOOK.execute(
+        f"select id, {bounded} as good from (select unnest($1) as id, unnest($2) as text,"
+        f" case when regexp_full_match(text, {literal(SHAPES[type_])}) then {value} end as value)"
+        " where good is not null",
+        [[str(i) for i in range(len(rows))], rows],
+    ).fetchall()
+    assert 0 < len(expected) < len(rows)
+    assert sorted(world.raw()) == sorted(expected)
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("2024-01-02", date(2024, 1, 2)),
@@ -832,7 +877,7 @@ def test_a_day_that_only_was_touched_is_not_stale_nor_hashed_again(
     world.extract_rows("a,1,,open,,")
     os.utime(world.folder / f"{DAY}.csv", (1, 1))
     assert world.stale() == []
-    monkeypatch.setattr("dagster_project.core.exports._sha256", None)
+    monkeypatch.setattr("dagster_project.core.exports.sha256_of", None)
     assert world.stale() == []
 
 

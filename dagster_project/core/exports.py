@@ -320,10 +320,10 @@ def landed_stats(folder: Path, parts: Iterable[Path]) -> list[tuple[str, int, in
 def landed(folder: Path, parts: tuple[Path, ...]) -> tuple[Landed, ...]:
     """`landed_stats` with the sha256 of each part's bytes (empty for what is not a file)."""
     stats = landed_stats(folder, parts)
-    return tuple(Landed(*stat, _sha256(part)) for stat, part in zip(stats, parts, strict=True))
+    return tuple(Landed(*stat, sha256_of(part)) for stat, part in zip(stats, parts, strict=True))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as file:

@@ -13,6 +13,7 @@ import shutil
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -25,11 +26,12 @@ import duckdb
 from dagster_project.core.exports import (
     Export,
     Extraction,
+    Landed,
     Rules,
     append_to_ledger,
     is_declared,
-    landed,
     landed_stats,
+    sha256_of,
 )
 from dagster_project.core.files import FileFault, Part, check_header, prepare
 from dagster_project.core.lake import Lake, put
@@ -75,6 +77,7 @@ class Extractor:
     def __enter__(self) -> "Extractor":
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
+        self._hasher = ThreadPoolExecutor(1)
         self._db = duckdb.connect(
             config={
                 "temp_directory": str(self._folder / "spill"),
@@ -91,6 +94,7 @@ class Extractor:
         trace: TracebackType | None,
     ) -> None:
         self._db.close()
+        self._hasher.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def ensure_empty(self, export: Export) -> None:
@@ -122,10 +126,12 @@ class Extractor:
             len(paths),
             contract=self._rules.contract(export, day),
             max_reject_share=self._rules.max_reject_share,
-            landed=landed(folder, paths),
         )
         work = self._folder / "parts"
         work.mkdir()
+        stats = landed_stats(folder, paths)
+        # Beside the first reading of the files: hashing lets go of the interpreter.
+        hashing = self._hasher.submit(lambda: [sha256_of(path) for path in paths])
         try:
             if day < self._rules.first_day:
                 raise FileFault(f"{day} lies before the first day, {self._rules.first_day}")
@@ -133,7 +139,8 @@ class Extractor:
             parts = [self._part(number, path, export, work) for number, path in enumerate(paths)]
             line = replace(line, drift=self._drift(export, parts))
             counts = self._swiftly(export, day, parts) or self._carefully(export, day, parts)
-            if landed_stats(folder, paths) != [part.stat for part in line.landed]:
+            hashing.result()
+            if landed_stats(folder, paths) != stats:
                 raise FileFault("the files changed while they were read")
             self._commit(export, day, counts)
             line = replace(line, status="ok", **vars(counts))
@@ -141,6 +148,12 @@ class Extractor:
             line = replace(line, error=str(fault))
         finally:
             shutil.rmtree(work)
+        # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
+        hashes = hashing.result()
+        if landed_stats(folder, paths) != stats:
+            hashes = [""] * len(paths)
+        parts_as_read = (Landed(*stat, sha) for stat, sha in zip(stats, hashes, strict=True))
+        line = replace(line, landed=tuple(parts_as_read))
         append_to_ledger(self._lake, line)
         return line
 

@@ -24,6 +24,8 @@ _RECORD = rb"(?=[^\r\n])" + _FIELD + rb"(?:," + _FIELD + rb")*+"
 _CSV_RECORD = re.compile(rb"[\r\n]*+(" + _RECORD + rb")(?:\r\n?|\n)")
 _CSV_RECORDS = re.compile(rb"(?:[\r\n]*+" + _RECORD + rb"(?:\r\n?|\n))*+")
 _LINE_ENDS = re.compile(rb"[\r\n]++")
+# A pattern finds this twice as fast as `b"\n\n" in block`.
+_BLANK_LINE = re.compile(rb"\n[\r\n]")
 _BLOCK = 1 << 24
 # DuckDB refuses a line above 2 MB; a "record" longer than this is a quote left open.
 _LONGEST_RECORD = 1 << 26
@@ -125,15 +127,17 @@ def _survey(path: Path) -> tuple[bool, bool]:
             has_quotes = has_quotes or b'"' in block
             if is_uneven:
                 continue
-            feeds, returns = block.count(b"\n"), block.count(b"\r") if b"\r" in block else 0
-            pairs = block.count(b"\r\n") if returns else 0
-            has_lf, has_crlf = has_lf or feeds > pairs, has_crlf or pairs > 0
+            if b"\r" in block:
+                returns, pairs = block.count(b"\r"), block.count(b"\r\n")
+                has_lf = has_lf or block.count(b"\n") > pairs
+                has_crlf, is_uneven = has_crlf or pairs > 0, returns > pairs
+            else:
+                has_lf = has_lf or b"\n" in block
             is_uneven = (
-                returns > pairs
+                is_uneven
                 or (has_lf and has_crlf)
                 or block[:1] in b"\r\n"
-                or b"\n\n" in block
-                or b"\n\r" in block
+                or _BLANK_LINE.search(block) is not None
             )
     return has_quotes, is_uneven
 
