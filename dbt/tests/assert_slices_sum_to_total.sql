@@ -4,11 +4,13 @@
     "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats"],
     "mart_portfolio_growth": ["opening_mrr", "closing_mrr", "closing_accounts"],
     "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr"],
+    "mart_metrics": ["numerator", "denominator"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],
 } %}
 {%- set further_keys = {
     "mart_retention_nrr_grr": "|| window_months",
+    "mart_metrics": "|| metric_name || period_grain",
     "mart_survey_scores": "|| survey_type || period_window",
     "mart_onboarding_throughput": "|| period_grain",
 } %}

@@ -59,7 +59,9 @@ select
     {%- if measure.endswith("_mrr") %}::decimal(38, 6){% else %}::bigint{% endif %} as {{ measure }},
     {%- endfor %}
     coalesce(same_period_churned_accounts, 0) as same_period_churned_accounts,
+    lag(coalesce(moved.closing_mrr, 0), 12) over by_slice as closing_mrr_12_months_ago,
     is_complete_period,
 from grid
 left join moved using (slice_dimension, slice_value, period_start)
 left join same_period using (slice_dimension, slice_value, period_start)
+window by_slice as (partition by slice_dimension, slice_value order by period_start)

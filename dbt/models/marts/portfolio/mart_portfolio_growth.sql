@@ -1,12 +1,3 @@
-with months as (
-    select
-        *,
-        lag(closing_mrr, 12) over (
-            partition by slice_dimension, slice_value order by period_start
-        ) as closing_mrr_12_months_ago,
-    from {{ ref('int_revenue__slice_months') }}
-)
-
 select
     slice_dimension,
     slice_value,
@@ -23,4 +14,4 @@ select
     is_complete_period,
     period_start,
     period_end,
-from months
+from {{ ref('int_revenue__slice_months') }}

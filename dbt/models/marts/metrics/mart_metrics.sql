@@ -1,0 +1,15 @@
+select
+    metric_name,
+    period_grain,
+    slice_dimension,
+    slice_value,
+    numerator,
+    denominator,
+    {{ metric_value() }} as value,
+    reason_null,
+    sample_size,
+    is_small_sample,
+    is_complete_period,
+    period_start,
+    period_end,
+from {{ ref('int_metrics__slice_periods') }}
