@@ -50,6 +50,19 @@ DERIVED = {
         "started_date": "date",
         "observed_until": "date",
     },
+    "survey_responses": {
+        "response_id": "varchar",
+        "survey_type": "varchar",
+        "metric": "varchar",
+        "account_id": "varchar",
+        "channel": "varchar",
+        "score": "integer",
+        "score_class": "varchar",
+        "excluded": "varchar",
+        "is_high_good": "boolean",
+        "responded_at": "timestamp",
+        "responded_date": "date",
+    },
 }
 
 

@@ -173,7 +173,7 @@ def graph() -> AssetGraph:
 
 def test_derived_assets_read_staging_intermediate_and_seeds_alone(graph: AssetGraph) -> None:
     derived = [key for key in graph.materializable_asset_keys if key.path[0] == "derived"]
-    assert len(derived) == 3
+    assert len(derived) == 4
     for key in derived:
         parents = {parent.path[0] for parent in graph.get(key).parent_keys}
         assert parents <= {"staging", "intermediate", "seeds"}, key

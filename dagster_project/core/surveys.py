@@ -88,13 +88,7 @@ def scores(
     that counts, on or after the day of sending and inside the window.
     Scores and rates are unrounded, and null where there is nothing to divide by.
     """
-    rules = survey_types.with_columns(
-        no_answer_codes=pl.col("no_answer_codes")
-        .cast(pl.String)
-        .str.replace_all(" ", "")
-        .str.split("|")
-        .cast(pl.List(pl.Int64))
-    )
+    rules = _rules(survey_types)
     received = (
         responses.pipe(_in_windows, "responded_date", as_of)
         .join(rules, on="survey_type")
@@ -213,6 +207,56 @@ def scores(
         "window_start",
         "window_end",
     ).sort("survey_type", "period_window", "period_start", "slice_dimension", "slice_value")
+
+
+def classes(responses: pl.LazyFrame, survey_types: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of fct_survey_responses: one per answer, with its class by the rules of `scores`.
+
+    Inputs as in `scores`. score_class is favourable, neutral or unfavourable; of an answer that
+    does not count it is null, and `excluded` says why: test, blank, no_answer, out_of_scale, or
+    unknown_survey where the seed does not name the survey. That a later answer of the same person
+    supersedes one is a matter of the window, and not told here.
+    """
+    counts = pl.col("excluded").is_null()
+    return (
+        responses.join(_rules(survey_types), on="survey_type", how="left")
+        .with_columns(
+            excluded=pl.when(pl.col("metric").is_null())
+            .then(pl.lit("unknown_survey"))
+            .otherwise(_exclusion())
+        )
+        .select(
+            "response_id",
+            "survey_type",
+            "metric",
+            "account_id",
+            "channel",
+            "score",
+            pl.when(counts & _is_favourable(pl.col("score")))
+            .then(pl.lit("favourable"))
+            .when(counts & _is_unfavourable(pl.col("score")))
+            .then(pl.lit("unfavourable"))
+            .when(counts)
+            .then(pl.lit("neutral"))
+            .alias("score_class"),
+            "excluded",
+            "is_high_good",
+            "responded_at",
+            "responded_date",
+        )
+        .sort("response_id")
+    )
+
+
+def _rules(survey_types: pl.LazyFrame) -> pl.LazyFrame:
+    """The seed with its "no answer" codes as numbers."""
+    return survey_types.with_columns(
+        no_answer_codes=pl.col("no_answer_codes")
+        .cast(pl.String)
+        .str.replace_all(" ", "")
+        .str.split("|")
+        .cast(pl.List(pl.Int64))
+    )
 
 
 def _in_windows(frame: pl.LazyFrame, day: str, as_of: date) -> pl.LazyFrame:

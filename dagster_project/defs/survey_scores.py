@@ -1,4 +1,6 @@
-"""Survey scores: a thin asset around core/surveys.py."""
+"""Survey scores and the class of each answer: thin assets around core/surveys.py."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -16,15 +18,23 @@ _INPUTS = (
 )
 
 
-@dg.asset(
-    key=["derived", "survey_scores"],
-    deps=[table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_of")],
-    group_name="derived",
-    kinds={"polars"},
+_DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_of")]
+
+
+# One step for both: the scores count the classes, and no derived table reads another.
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            ["derived", name], deps=_DEPS, group_name="derived", kinds={"polars"}, description=grain
+        )
+        for name, grain in (
+            ("survey_scores", "NPS, CES, CSAT; one row per survey type, slice, window and month."),
+            ("survey_responses", "Each answer with its class; one row per answer."),
+        )
+    ],
     required_resource_keys={"lock"},
 )
-def survey_scores() -> dg.MaterializeResult[None]:
-    """NPS, CES and CSAT; one row per survey type, slice, window and month."""
+def survey_scores() -> Iterator[dg.MaterializeResult[None]]:
     lake = Lake(_settings.data_dir)
     frames = warehouse.read(lake.warehouse, *_INPUTS)
     scores = surveys.scores(
@@ -36,5 +46,9 @@ def survey_scores() -> dg.MaterializeResult[None]:
         as_of=warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING,
         small_sample=_settings.integer("min_survey_responses"),
     )
-    rows = warehouse.write_derived(lake, "survey_scores", scores)
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+    classes = surveys.classes(frames["int_surveys__responses"], frames["survey_types"])
+    for name, frame in (("survey_scores", scores), ("survey_responses", classes)):
+        rows = warehouse.write_derived(lake, name, frame)
+        yield dg.MaterializeResult(
+            asset_key=["derived", name], metadata={"dagster/row_count": rows}
+        )

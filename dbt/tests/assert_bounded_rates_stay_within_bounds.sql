@@ -5,6 +5,7 @@
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
     "mart_survey_scores": ["response_rate"],
     "mart_contacts_account_period": ["email_answer_rate", "two_way_share"],
+    "mart_listening": ["share_of_voice", "mean_rating_share"],
 } %}
 {%- for mart, rates in bounded.items() %}
 {%- set mart_loop = loop %}

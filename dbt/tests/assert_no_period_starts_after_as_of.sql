@@ -1,4 +1,16 @@
-{%- set marts = ["mart_mrr_bridge", "mart_churn_scoreboard", "mart_retention_nrr_grr", "mart_cohort_retention", "mart_portfolio_growth", "fct_mrr_movements", "mart_survey_scores", "mart_onboarding_throughput", "mart_contacts_account_period", "mart_metrics"] %}
+{%- set marts = [
+    "mart_mrr_bridge",
+    "mart_churn_scoreboard",
+    "mart_retention_nrr_grr",
+    "mart_cohort_retention",
+    "mart_portfolio_growth",
+    "fct_mrr_movements",
+    "mart_survey_scores",
+    "mart_onboarding_throughput",
+    "mart_contacts_account_period",
+    "mart_metrics",
+    "mart_listening",
+] %}
 {%- for mart in marts %}
 select '{{ mart }}' as mart, period_start,
 from {{ ref(mart) }}

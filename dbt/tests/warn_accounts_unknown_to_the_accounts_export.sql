@@ -8,6 +8,7 @@
     "invitations": "int_surveys__invitations",
     "orders": "int_onboarding__orders",
     "touchpoints": "int_contacts__touches",
+    "mentions": "int_listening__mentions",
 } %}
 {%- for export, entity in mentioning.items() %}
 select

@@ -120,7 +120,7 @@ select
     {%- endfor %}
     -- Whole microseconds and decimals, so that sums do not depend on the order of rows.
     coalesce(response_microseconds, 0)::bigint as response_microseconds,
-    coalesce(sentiment_sum, 0)::decimal(38, 9) as sentiment_sum,
+    coalesce(sentiment_sum, 0)::decimal(38, 6) as sentiment_sum,
     coalesce(paying.closing_accounts, 0) as paying_accounts,
     if(touches_90d > 0, coalesce(paying.closing_accounts, 0), 0) as contacted_paying_accounts,
     coalesce(paying.closing_mrr, 0)::decimal(38, 6) as mrr,

@@ -18,7 +18,7 @@ select
     direction,
     thread_id,
     -- Beyond its scale a sentiment means nothing; the contact itself happened.
-    if(sentiment between -1 and 1, cast(sentiment as decimal(18, 9)), null) as sentiment,
+    if(sentiment between -1 and 1, cast(sentiment as decimal(18, 6)), null) as sentiment,
     sentiment not between -1 and 1 as is_sentiment_off_scale,
     is_question,
     occurred_at,

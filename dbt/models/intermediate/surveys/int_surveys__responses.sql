@@ -3,7 +3,7 @@ with responses as (
 )
 
 select
-    * exclude (comment) replace (coalesce(is_test, false) as is_test),
+    * replace (coalesce(is_test, false) as is_test),
     {{ local_date('responded_at') }} as responded_date,
     {{ local_date('sent_at') }} as sent_date,
 from responses
