@@ -12,7 +12,7 @@ import oracle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import CompileModels, rows_of
+from models import CompileModels, contracts, rows_of
 from oracle import Book, Policies, World, next_month
 from worked_examples import account, subscription
 
@@ -117,15 +117,14 @@ def test_nothing_is_said_of_months_before_the_export_knows_of_anything(
 def test_an_export_that_stopped_landing_says_that_its_zeros_are_not_covered(
     compile_models: CompileModels,
 ) -> None:
-    landed = {"status": "ok", "seq": 1, "files": 1, "error": None, "drift": []}
-    landed |= dict.fromkeys(("rows_in", "rows_accepted", "rows_rejected", "rows_superseded"), 0)
+    landed = dict.fromkeys(contracts()["lake__extractions"]) | {"status": "ok", "seq": 1}
     ledger = [
-        {"system": "crm", "export": "accounts", "landing_date": TENTH_OF_MAY, **landed},
-        {
+        landed | {"system": "crm", "export": "accounts", "landing_date": TENTH_OF_MAY},
+        landed
+        | {
             "system": "communications",
             "export": "touchpoints",
             "landing_date": date(2024, 4, 30),
-            **landed,
         },
     ]
     touches = [touch("1", APRIL) | {"landing_date": date(2024, 4, 30)}]
