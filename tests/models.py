@@ -170,7 +170,6 @@ def contracts() -> dict[str, dict[str, str]]:
     return tables
 
 
-@cache
 def compiled(
     scratch: Path, policies: Policies, names: tuple[str, ...] = REVENUE, **variables: Any
 ) -> Models:
@@ -178,8 +177,13 @@ def compiled(
 
     Every system is on, canonical and foreign: a world fills those that it is about.
     """
+    return _compiled(scratch, policies, names, json.dumps(variables))
+
+
+@cache
+def _compiled(scratch: Path, policies: Policies, names: tuple[str, ...], overrides: str) -> Models:
     systems = sorted({name.split("__")[0] for name in contracts()})
-    variables = asdict(policies) | {"systems": systems} | variables
+    variables = asdict(policies) | {"systems": systems} | json.loads(overrides)
     done = dbtRunner().invoke(
         [
             *("--quiet", "compile", "--vars", json.dumps(variables)),

@@ -35,7 +35,8 @@
             {%- set conditions = [
                 entry.get("where"),
                 "window_months = " ~ window if window else none,
-                "slice_dimension in ('" ~ entry.slices | join("', '") ~ "')" if entry.slices else none,
+                "slice_dimension in ('" ~ entry.slices | join("', '") ~ "')"
+                if entry.slices and filled.grain in ["week", "month"] else none,
             ] | select | list -%}
             {%- do metrics.append(dict(
                 filled,
@@ -57,3 +58,77 @@
     {%- endfor -%}
     {{ return(by_model) }}
 {% endmacro %}
+
+
+{#- What a model is computed from, read off the graph: the project's policies and seeds it depends on, the
+    exports of systems that are on behind it, and a fingerprint of its rule, that is of the SQL (without comments and layout) and
+    the seeds up to it. Macros are not in the graph, so those that read a policy are named here. -#}
+{% macro lineage(model_name) %}
+    {%- set policy_of_macro = {"local_date": "reporting_timezone", "day_start": "reporting_timezone"} -%}
+    {%- set queue = ["model." ~ project_name ~ "." ~ model_name] -%}
+    {%- set found = {"policies": [], "seeds": [], "exports": [], "rules": []} -%}
+    {%- for unique_id in queue if execute -%}
+        {%- if unique_id in graph.sources -%}
+            {%- set source = graph.sources[unique_id] -%}
+            {%- if source.source_name in var("systems") + ["derived"] -%}
+                {%- do found.exports.append(source.source_name ~ "/" ~ source.name) -%}
+            {%- endif -%}
+        {%- else -%}
+            {%- set node = graph.nodes[unique_id] -%}
+            {%- if node.resource_type == "seed" -%}
+                {%- do found.seeds.append(node.name) -%}
+                {%- do found.rules.append(node.name ~ node.checksum.checksum) -%}
+            {%- else -%}
+                {%- set code = modules.re.sub("(?s)\\{#.*?#\\}|--[^\\n]*", "", node.raw_code) -%}
+                {%- do found.rules.append(node.name ~ code.split() | join(" ")) -%}
+                {%- do found.policies.extend(modules.re.findall("\\bvar\\([\"'](\\w+)[\"']\\)", code)) -%}
+                {%- for macro in node.depends_on.macros -%}
+                    {%- do found.policies.append(policy_of_macro.get(macro.split(".")[-1])) -%}
+                {%- endfor -%}
+            {%- endif -%}
+            {%- for parent in node.depends_on.nodes if parent not in queue -%}
+                {%- do queue.append(parent) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return({
+        "policies": found.policies | reject("none") | reject("in", ["systems", "as_of"]) | unique | sort | list,
+        "seeds": found.seeds | unique | sort | list,
+        "exports": found.exports | unique | sort | list,
+        "rule": local_md5(found.rules | sort | join(";")),
+    }) }}
+{% endmacro %}
+
+
+{#- Every registered metric with what its measures are computed from: the fields of registered_metrics and
+    policies (name = value, those that a number of this metric depends on), seeds, exports as lists, and
+    definition_version, which changes whenever the rule does, whatever the policies are. -#}
+{% macro defined_metrics() %}
+    {%- set lineages = {} -%}
+    {%- set defined = [] -%}
+    {%- for metric in registered_metrics() if execute -%}
+        {%- if metric.measures not in lineages -%}
+            {%- do lineages.update({metric.measures: lineage(metric.measures)}) -%}
+        {%- endif -%}
+        {%- set behind = lineages[metric.measures] -%}
+        {%- set policies = [] -%}
+        {%- for policy in (behind.policies + ([metric.min_sample] if metric.sample else [])) | unique | sort -%}
+            {%- do policies.append(policy ~ " = " ~ var(policy)) -%}
+        {%- endfor -%}
+        {%- do defined.append(dict(
+            metric,
+            policies=policies,
+            seeds=behind.seeds,
+            exports=behind.exports,
+            definition_version=local_md5([
+                metric.numerator, metric.denominator, metric.where, metric.too_early, behind.rule,
+            ] | join(";"))[:12],
+        )) -%}
+    {%- endfor -%}
+    {{ return(defined) }}
+{% endmacro %}
+
+
+{% macro text(value) -%}
+    {{ "null" if value is none or value is undefined else "'" ~ value | string | replace("'", "''") ~ "'" }}
+{%- endmacro %}
