@@ -2,7 +2,8 @@
 
 DuckDB reads and judges in bulk. A day takes one of two ways, which share every expression and so
 cannot disagree: the swift one streams the rows into Parquet and stops at the first doubt; the
-careful one stages all rows with their verdicts; rejects, duplicates and counts come from there.
+careful one stages all rows with their verdicts, in Parquet as well, because a day may be larger
+than the memory; rejects, duplicates and counts come from there.
 
 The contracts and the ledger are exports.py's, the bytes of a file files.py's, what a row must be
 rows.py's. Nothing else may write raw and rejects.
@@ -12,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from dagster_project.core.rows import (
     identifier,
     judged,
     literal,
+    raw_text,
     source_of,
 )
 
@@ -70,6 +72,7 @@ class Extractor:
         self._folder = lake.temporary / "extraction"
         self._data = self._folder / "data.parquet"
         self._rejects = self._folder / "rejects.parquet"
+        self._work = self._folder / "parts"
         # Last record of the copy of a CSV with quotes: not read means that a quote was left open,
         # of which DuckDB's single-threaded reader says nothing.
         self._sentinel = f"end-of-file-{uuid.uuid4().hex}"
@@ -127,8 +130,7 @@ class Extractor:
             contract=self._rules.contract(export, day),
             max_reject_share=self._rules.max_reject_share,
         )
-        work = self._folder / "parts"
-        work.mkdir()
+        self._work.mkdir()
         stats = landed_stats(folder, paths)
         # Beside the first reading of the files: hashing lets go of the interpreter.
         hashing = self._hasher.submit(lambda: [sha256_of(path) for path in paths])
@@ -136,7 +138,7 @@ class Extractor:
             if day < self._rules.first_day:
                 raise FileFault(f"{day} lies before the first day, {self._rules.first_day}")
             self._query(f"set TimeZone = {literal(export.time_zone)}")
-            parts = [self._part(number, path, export, work) for number, path in enumerate(paths)]
+            parts = [self._part(number, path, export) for number, path in enumerate(paths)]
             line = replace(line, drift=self._drift(export, parts))
             counts = self._swiftly(export, day, parts) or self._carefully(export, day, parts)
             hashing.result()
@@ -147,7 +149,7 @@ class Extractor:
         except FileFault as fault:
             line = replace(line, error=str(fault))
         finally:
-            shutil.rmtree(work)
+            shutil.rmtree(self._work)
         # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
         hashes = hashing.result()
         if landed_stats(folder, paths) != stats:
@@ -157,9 +159,9 @@ class Extractor:
         append_to_ledger(self._lake, line)
         return line
 
-    def _part(self, number: int, path: Path, export: Export, work: Path) -> Part:
+    def _part(self, number: int, path: Path, export: Export) -> Part:
         file = str(path.relative_to(self._lake.landing(export.system, export.name)))
-        part = prepare(number, file, path, work, self._sentinel)
+        part = prepare(number, file, path, self._work, self._sentinel)
         if part.format == "parquet":
             with _fault_of(part):
                 found = self._query(f"describe select * from {source_of([part])}")
@@ -173,13 +175,20 @@ class Extractor:
         names = {name for part in parts for name in part.names if name}
         for part in parts:
             if part.format == "jsonl":
-                # Lines of one writer have the same keys: distinct lists before distinct names.
-                keys = "distinct case when json_valid(line) then json_keys(line) end as names"
-                lines = f"select {keys} from {source_of([part], is_careful=True)}"
-                with _fault_of(part):
-                    found = self._query_afresh(f"select distinct unnest(names) from ({lines})")
-                names |= {name for (name,) in found}
+                names |= self._names_in_lines(part)
         return tuple(sorted(names - {column.name for column in export.columns}))
+
+    def _names_in_lines(self, part: Part) -> set[str]:
+        # Lines of one writer have the same keys: distinct lists before distinct names.
+        keys = "distinct case when json_valid(line) then json_keys(line) end as names"
+        found = self._read(
+            part,
+            lambda sentinel: (
+                f"select distinct unnest(names) from (select {keys} from"
+                f" {source_of([part], is_careful=sentinel is not None)})"
+            ),
+        )
+        return {name for (name,) in found}
 
     def _swiftly(self, export: Export, day: date, parts: Sequence[Part]) -> Counts | None:
         """The rows of all parts in one stream to Parquet; None at the first doubt."""
@@ -190,7 +199,10 @@ class Extractor:
         alike = defaultdict(list)
         for part in parts:
             alike[part.format, part.header].append(part)
-        rows = " union all ".join(f"({judged(export, group)})" for group in alike.values())
+        columns = ", ".join(f"v{i}" for i in range(len(export.columns)))
+        rows = " union all ".join(
+            f"(select {columns}, reason from ({judged(export, group)}))" for group in alike.values()
+        )
         # The doubt stops the copy from within the projection that computes it: a filter would be
         # pushed below that, and everything computed twice.
         landing_date = f"case when reason is null then date '{day}' else error(reason)::date end"
@@ -208,26 +220,46 @@ class Extractor:
         [(keys,)] = self._query(
             f"select count(distinct hash({key})) from {file_literal(self._data)}"
         )
-        return Counts(rows_in, rows_in) if keys == rows_in else None
+        if keys == rows_in:
+            return Counts(rows_in, rows_in)
+        # With one header, the rows were written in the order of the parts.
+        return self._less_superseded(export, day, rows_in) if len(alike) == 1 else None
+
+    def _less_superseded(self, export: Export, day: date, rows_in: int) -> Counts | None:
+        """What the swift way wrote, without the rows that another of their key supersedes; None if
+        a key is in conflict, because rejects show the text of the file."""
+        whole = self._data.replace(self._work / "whole.parquet")
+        values = "".join(f", {identifier(c.name)} as v{i}" for i, c in enumerate(export.columns))
+        self._query(
+            "create or replace temp view staged as"
+            f" select 0 as part, file_row_number + 1 as k{values}, null::varchar as reason"
+            f" from read_parquet({file_literal(whole)}, file_row_number = true)"
+        )
+        self._query(_verdicts(export))
+        [(superseded, has_conflict)] = self._query(
+            "select count(*), coalesce(bool_or(is_conflict), false) from verdicts"
+        )
+        if has_conflict:
+            return None
+        return self._accounted(export, day, rows_in, self._accept(export, day), 0, superseded)
 
     def _carefully(self, export: Export, day: date, parts: Sequence[Part]) -> Counts:
         """All rows staged with their verdicts; rejects and accepted rows are written from there.
 
-        staged: rows that the reader could take (part, k: ordinal among those, values, reason)
+        staged: rows that the reader could take (part, k: ordinal among those, values, reason, raw:
+            the text of a refused row)
         broken: records that it could not (part, row_number, text)
         """
-        types = "".join(f", v{i} {SQL_TYPES[c.type]}" for i, c in enumerate(export.columns))
-        self._query(f"create or replace temp table staged (part int, k bigint{types}, reason text)")
         self._query("create or replace temp table broken (part int, row_number bigint, text text)")
-        for part in parts:
-            self._stage(export, part)
-        self._query(_verdicts(export))
-        values = ", ".join(f"v{i} as {identifier(c.name)}" for i, c in enumerate(export.columns))
-        accepted = self._copy(
-            f"select {values}, date '{day}' as landing_date"
-            " from staged anti join verdicts using (part, k) where reason is null",
-            self._data,
+        values = "".join(f", v{i}" for i in range(len(export.columns)))
+        staged = ", ".join(file_literal(self._stage(part, export)) for part in parts)
+        self._query(
+            f"create or replace temp view staged as select part, file_row_number + 1 as k{values},"
+            f" reason, raw from read_parquet([{staged}], file_row_number = true)"
+            f" where reason is distinct from '{self._sentinel}'"
         )
+        self._query(_verdicts(export))
+        accepted = self._accept(export, day)
         [(rows_in, are_refused, superseded)] = self._query(
             """
             select
@@ -238,46 +270,91 @@ class Extractor:
             """
         )
         rejected = self._write_rejects(export, parts) if are_refused else 0
-        self._query("drop table staged")
-        counts = Counts(rows_in, accepted, rejected, superseded)
-        if rows_in != accepted + rejected + superseded:
-            raise AccountingError(f"{export.system}/{export.name} of {day}: {counts}")
-        return counts
+        return self._accounted(export, day, rows_in, accepted, rejected, superseded)
 
-    def _stage(self, export: Export, part: Part) -> None:
-        values = "".join(f", v{i}" for i in range(len(export.columns)))
-        rows = judged(export, [part], self._sentinel)
-        with _fault_of(part):
-            self._query_afresh(
-                f"insert into staged select {part.number}, k{values}, reason from ({rows})"
-            )
-        if part.format == "parquet":
-            return
-        # `line` counts records, the header as one of them.
-        self._query(
-            f"insert into broken select {part.number}, line - {int(part.format == 'csv')},"
-            " rtrim(any_value(csv_line), chr(10)) from faults group by line"
+    def _accept(self, export: Export, day: date) -> int:
+        values = ", ".join(f"v{i} as {identifier(c.name)}" for i, c in enumerate(export.columns))
+        return self._copy(
+            f"select {values}, date '{day}' as landing_date"
+            " from staged anti join verdicts using (part, k) where reason is null",
+            self._data,
         )
-        if part.has_quotes:
-            [(closed,)] = self._query(
-                f"delete from staged where part = {part.number} and reason = '{self._sentinel}'"
+
+    def _accounted(self, export: Export, day: date, rows_in: int, *parts: int) -> Counts:
+        if rows_in != sum(parts):
+            raise AccountingError(f"{export.system}/{export.name} of {day}: {rows_in}, {parts}")
+        return Counts(rows_in, *parts)
+
+    def _stage(self, part: Part, export: Export) -> Path:
+        file = self._work / f"{part.number}.staged.parquet"
+        values = "".join(f", v{i}" for i in range(len(export.columns)))
+        self._read(
+            part,
+            lambda sentinel: (
+                f"copy (select {part.number} as part{values}, reason,"
+                f" case when reason is not null then {raw_text(part)} end as raw"
+                f" from ({judged(export, [part], sentinel)}))"
+                f" to {literal(str(file))} (format parquet, compression zstd)"
+            ),
+        )
+        if self._query("from duckdb_tables() where table_name = 'faults'"):
+            # `line` counts records, the header as one of them.
+            self._query(
+                f"insert into broken select {part.number}, line - {int(part.format == 'csv')},"
+                " rtrim(any_value(csv_line), chr(10)) from faults group by line"
             )
-            if not closed:
+        if part.has_quotes:
+            [(is_closed,)] = self._query(
+                f"select exists (from {file_literal(file)} where reason = '{self._sentinel}')"
+            )
+            if not is_closed:
                 raise FileFault(f"{part.file}: a quote is opened and never closed")
+        return file
+
+    def _read(self, part: Part, statement: Callable[[str | None], str]) -> list[tuple[Any, ...]]:
+        """Run a statement that reads a part, given the sentinel where it must read carefully: where
+        there are quotes, and where a parallel reading stumbled over a record that is no row.
+
+        Such records are then in the table faults, which does not exist otherwise.
+        """
+        self._forget_faults()
+        if not part.has_quotes and part.format != "parquet":
+            try:
+                return self._query(statement(None))
+            except _PROGRAMMING:
+                raise
+            except duckdb.Error:
+                pass
+        with _fault_of(part):
+            return self._query(statement(self._sentinel))
+
+    def _forget_faults(self) -> None:
+        self._query("drop table if exists faults")
+        self._query("drop table if exists scans")
 
     def _write_rejects(self, export: Export, parts: Sequence[Part]) -> int:
-        """All refused rows with their place and their text, which a second reading gives."""
+        """All refused rows with their place and their text; that of good rows whose key is in
+        conflict is not staged, and a second reading gives it."""
         self._query(_REFUSED)
         self._query(
-            "create or replace temp table rejected as select part, row_number,"
-            " 'malformed_row' as reason, to_json(text)::text as raw from broken"
+            """
+            create or replace temp table rejected as
+            select part, row_number, 'malformed_row' as reason, to_json(text)::text as raw
+            from broken
+            union all
+            select part, row_number, reason, raw
+            from refused
+            where raw is not null
+            """
         )
-        for (number,) in self._query("select distinct part from refused"):
+        for (number,) in self._query("select distinct part from refused where raw is null"):
             rows = judged(export, [parts[number]], self._sentinel)
-            self._query_afresh(
-                "insert into rejected select refused.part, row_number, refused.reason, rows.raw"
-                f" from (select k, raw from ({rows})) as rows"
-                f" join refused on rows.k = refused.k and refused.part = {number}"
+            self._forget_faults()
+            self._query(
+                "insert into rejected"
+                f" select refused.part, row_number, refused.reason, {raw_text(parts[number])}"
+                f" from ({rows}) as rows join refused"
+                f" on rows.k = refused.k and refused.part = {number} and refused.raw is null"
             )
         files = ", ".join(f"({part.number}, {literal(part.file)})" for part in parts)
         return self._copy(
@@ -308,12 +385,6 @@ class Extractor:
         target = literal(str(file))
         [(rows,)] = self._query(f"copy ({select}) to {target} (format parquet, compression zstd)")
         return int(rows)
-
-    def _query_afresh(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a careful reading: its faults are found in a table of their own."""
-        self._query("drop table if exists faults")
-        self._query("drop table if exists scans")
-        return self._query(sql)
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         """Raises OSError where the machine fails, else what DuckDB raises."""
@@ -357,13 +428,17 @@ def _verdicts(export: Export) -> str:
     return f"""
         create or replace temp table verdicts as
         with repeated as (
-            select {key} from staged where reason is null group by all having count(*) > 1
+            select hash({key}) as key_hash
+            from staged
+            where reason is null
+            group by all
+            having count(*) > 1
         ),
         ranked as (
             select
                 part, k, {key}, row({content}) as content,
                 rank() over (partition by {key} order by {version} desc nulls last) as age,
-            from staged semi join repeated using ({key})
+            from staged semi join repeated on hash({key}) = key_hash
             where reason is null
         ),
         judged as (
@@ -382,9 +457,9 @@ def _verdicts(export: Export) -> str:
 _REFUSED = """
     create or replace temp table refused as
     with found as (
-        select part, k, reason from staged where reason is not null
+        select part, k, reason, raw from staged where reason is not null
         union all
-        select part, k, 'conflicting_key' from verdicts where is_conflict
+        select part, k, 'conflicting_key', null from verdicts where is_conflict
     ),
     ranked as (
         select
@@ -395,6 +470,8 @@ _REFUSED = """
     gaps as (
         select part, row_number - i as behind_k, max(i) as shift from ranked group by all
     )
-    select found.part, found.k, found.reason, found.k + coalesce(gaps.shift, 0) as row_number
+    select
+        found.part, found.k, found.reason, found.raw,
+        found.k + coalesce(gaps.shift, 0) as row_number
     from found asof left join gaps on found.part = gaps.part and found.k > gaps.behind_k
 """

@@ -84,9 +84,9 @@ def source_of(parts: Sequence[Part], *, is_careful: bool = False) -> str:
 
 def judged(export: Export, parts: Sequence[Part], sentinel: str | None = None) -> str:
     """SELECT of k (ordinal of the row), v0.. (values in contract order), reason (null = good) and
-    raw (the row as JSON text) of parts with one header; careful if the sentinel is given."""
+    r0.. (all cells as they are) of parts with one header; careful if the sentinel is given."""
     part, columns = parts[0], export.columns
-    source, cells, fault, raw = _cells(export, parts, sentinel)
+    source, cells, fault, whole = _cells(export, parts, sentinel)
     types = dict(part.header) if part.format == "parquet" else {}
     texts, typed, objections = "", "", ""
     for i, (column, cell) in enumerate(zip(columns, cells, strict=True)):
@@ -98,18 +98,28 @@ def judged(export: Export, parts: Sequence[Part], sentinel: str | None = None) -
         typed += f", {value or _parsed(column, f'x{i}', export.time_zone)} as v{i}"
         objections += "".join(f" {when}" for when in _objections(column, f"x{i}", f"v{i}"))
     values = "".join(f", v{i}" for i in range(len(columns)))
+    rest = "".join(f", r{i}" for i in range(len(whole)))
+    rest_as_found = "".join(f", {cell} as r{i}" for i, cell in enumerate(whole))
     return (
-        f"select k{values}, coalesce(fault, case{objections} end) as reason, raw"
+        f"select k{values}, coalesce(fault, case{objections} end) as reason{rest}"
         f" from (select *{typed} from (select row_number() over () as k{texts},"
-        f" {fault} as fault, {raw} as raw from {source}))"
+        f" {fault} as fault{rest_as_found} from {source}))"
     )
+
+
+def raw_text(part: Part) -> str:
+    """A row of `judged` as JSON text: as it stood in the file, names that no contract knows too."""
+    if part.format == "jsonl":
+        return "case when json_valid(r0) then r0 else to_json(r0)::varchar end"
+    members = ", ".join(f"{literal(name)}, r{i}::varchar" for i, name in enumerate(part.names))
+    return f"json_object({members})::varchar"
 
 
 def _cells(
     export: Export, parts: Sequence[Part], sentinel: str | None
-) -> tuple[str, list[str], str, str]:
+) -> tuple[str, list[str], str, list[str]]:
     """How the parts hold a row: FROM item, a cell per contracted column, fault of the row as a
-    whole, the row as JSON text."""
+    whole, all its cells."""
     part, names = parts[0], [column.name for column in export.columns]
     source = source_of(parts, is_careful=sentinel is not None)
     if part.format == "jsonl":
@@ -119,17 +129,15 @@ def _cells(
             f"(select line, case when json_valid(line) then {fields} end as f from {source})",
             [f"f[{i + 1}]" for i in range(len(names))],
             "if(f is null, 'invalid_json', null)",
-            "case when json_valid(line) then line else to_json(line)::varchar end",
+            ["line"],
         )
     found = [f"c{i}" if part.format == "csv" else identifier(n) for i, n in enumerate(part.names)]
-    pairs = zip(part.names, found, strict=True)
-    members = ", ".join(f"{literal(name)}, {cell}::varchar" for name, cell in pairs)
     ends = part.has_quotes and sentinel
     return (
         source,
         [found[part.names.index(name)] for name in names],
         f"if(c0 = '{sentinel}', '{sentinel}', null)" if ends else "null::varchar",
-        f"json_object({members})::varchar",
+        found,
     )
 
 
