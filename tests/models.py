@@ -35,6 +35,13 @@ REVENUE = (
     "assert_movements_add_up_to_closing_mrr",
     "assert_grr_is_at_most_one_and_nrr",
 )
+_REGISTRY = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]["metrics"]
+REVENUE_MEASURES = ("int_revenue__slice_months", "int_retention__slice_windows")
+# The registry with only what the revenue models can evaluate: a small part of the graph to build.
+REVENUE_ONLY = {
+    name: entry if entry["measures"] in REVENUE_MEASURES else {**entry, "grain": "elsewhere"}
+    for name, entry in _REGISTRY.items()
+}
 TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
 # What the Polars assets put out, for worlds that fill none of it.
 DERIVED = {
@@ -121,7 +128,8 @@ class Models:
                 )
         for path in DBT_DIR.glob("seeds/*.csv"):
             table = f"seeds.{path.stem}"
-            database.execute(f"create table {table} as from read_csv('{path}')")
+            types = seed_types().get(path.stem, {})
+            database.execute(f"create table {table} as from read_csv('{path}', types = {types})")
             if f"seeds__{path.stem}" in rows:
                 database.execute(f"delete from {table}")
                 for row in rows[f"seeds__{path.stem}"]:
@@ -153,6 +161,14 @@ class CompileModels(Protocol):
 
 def rows_of(database: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
     return pl.DataFrame(database.sql(f"from marts.{mart}")).to_dicts()
+
+
+@cache
+def seed_types() -> dict[str, dict[str, str]]:
+    """Column types of the seeds whose columns dbt is told the types of."""
+    project = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["seeds"]
+    seeds = project["customer_success"].items()
+    return {name: config["+column_types"] for name, config in seeds if isinstance(config, dict)}
 
 
 @cache

@@ -12,7 +12,7 @@ import oracle
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
-from models import DBT_DIR, REVENUE, CompileModels, Models, rows_of
+from models import DBT_DIR, REVENUE, REVENUE_ONLY, CompileModels, Models, rows_of
 from oracle import Policies, World
 from strategies import worlds
 from worked_examples import TWELVE_MONTHS_LATER, account, subscription
@@ -22,12 +22,6 @@ REGISTRY: Mapping[str, Mapping[str, Any]] = VARS["metrics"]
 PERIODS = ("week", "month")
 EVALUATED = {
     name: entry for name, entry in REGISTRY.items() if entry.get("grain", "month") in PERIODS
-}
-REVENUE_MEASURES = ("int_revenue__slice_months", "int_retention__slice_windows")
-# The registry with only what the revenue models can evaluate: a small part of the graph to build.
-REVENUE_ONLY = {
-    name: entry if entry["measures"] in REVENUE_MEASURES else {**entry, "grain": "elsewhere"}
-    for name, entry in REGISTRY.items()
 }
 SQL_WORDS = {"and", "or", "not", "is", "null", "case", "when", "then", "else", "end", "in", "cast"}
 KEY = ("metric_name", "period_start", "slice_dimension", "slice_value")

@@ -8,7 +8,7 @@
     "mart_survey_scores",
     "mart_onboarding_throughput",
     "mart_contacts_account_period",
-    "mart_metrics",
+    "mart_metrics", "mart_objective_attainment",
     "mart_listening",
 ] %}
 {%- for mart in marts %}

@@ -1,0 +1,14 @@
+-- No account is in the segment, so there is nothing to measure: misspelt, or not there yet.
+{{ config(severity = 'warn') }}
+with scopes as (
+    select 'objective' as kind, objective_id as id, segment
+    from {{ ref('objectives') }}
+)
+
+select distinct kind, id, segment,
+from scopes
+anti join (
+    select slice_value as segment
+    from {{ ref('int_accounts__slices') }}
+    where slice_dimension in ('total', 'segment')
+) as known using (segment)
