@@ -404,6 +404,23 @@ CASES = {
     "an automated e-mail": "from touchpoints where kind = 'email' and is_automated",
     "a meeting": "from touchpoints where kind = 'meeting'",
     "an inbound contact": "from touchpoints where direction = 'inbound'",
+    "an e-mail that the same thread answers": """
+        from touchpoints a join touchpoints b using (account_id, thread_id)
+        where a.direction = 'inbound' and b.direction = 'outbound'
+            and not coalesce(b.is_automated, false) and b.occurred_at > a.occurred_at""",
+    "an e-mail that nobody answered": """
+        from touchpoints a anti join touchpoints b
+            on a.thread_id = b.thread_id and b.direction = 'outbound'
+            and b.occurred_at > a.occurred_at
+        where a.direction = 'inbound' and a.thread_id is not null""",
+    "a contact of an account that neither CRM nor billing knows": """
+        from touchpoints anti join accounts using (account_id)
+        anti join subscriptions using (account_id)""",
+    "a review that says no sentiment": """
+        from mentions where rating is not null and sentiment is null""",
+    "a rating above the best one": "from mentions where rating > rating_max and rating_max > 0",
+    "a rating on a scale of nothing": "from mentions where rating_max = 0",
+    "a mention by a customer": "from mentions semi join accounts using (account_id)",
     "mentions of two competitors": """
         from (
             select count(distinct brand) as brands from mentions where topic = 'competitor'

@@ -10,6 +10,9 @@
     "mart_contacts_account_period",
     "mart_metrics", "mart_objective_attainment",
     "mart_listening",
+    "mart_exit_register",
+    "mart_churn_reasons",
+    "mart_switched_to",
 ] %}
 {%- for mart in marts %}
 select '{{ mart }}' as mart, period_start,

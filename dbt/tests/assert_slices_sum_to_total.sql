@@ -7,12 +7,14 @@
     "mart_metrics": ["numerator", "denominator"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],
+    "mart_churn_reasons": ["exits", "mrr_lost", "exits_won_back", "cancellations", "cancellations_without_exit"],
 } %}
 {%- set further_keys = {
     "mart_retention_nrr_grr": "|| window_months",
     "mart_metrics": "|| metric_name || period_grain",
     "mart_survey_scores": "|| survey_type || period_window",
     "mart_onboarding_throughput": "|| period_grain",
+    "mart_churn_reasons": "|| reason_code",
 } %}
 {#- Measures that were cut to six decimals differ in the last of them. -#}
 {%- set tolerances = {"mart_metrics": 0.001} %}

@@ -153,6 +153,12 @@ def touchpoints(facts: Facts, account: Account, span: Span) -> None:
             "subject": "Your weekly summary" if is_automated else rng.choice(("Renewal", None)),
         }
         facts.add("communications/touchpoints", at, touchpoint)
+        if account.number % 31 == 30 and index == 0:  # a call noted under an account that never was
+            stranger = {
+                "touchpoint_id": f"{touchpoint['touchpoint_id']}-x",
+                "account_id": "acc-none",
+            }
+            facts.add("communications/touchpoints", at, touchpoint | stranger)
 
 
 def fx_rates(facts: Facts, span: Span, seed: int) -> None:
@@ -184,8 +190,11 @@ def mentions(facts: Facts, span: Span, seed: int, accounts: int) -> None:
             "topic": "own" if brand == "Examplify" else "competitor",
             "brand": brand,
             "text": words[sentiment] if sentiment else None,
-            "rating": float(rng.randint(1, 5)) if is_review else None,
-            "rating_max": 5.0 if is_review else None,
+            "rating": float(rng.randint(1, 5)) + (5 if index % 97 == 96 else 0)
+            if is_review
+            else None,
+            # Some sites forget their scale, and some stars are more than there are.
+            "rating_max": (0.0 if index % 89 == 88 else 5.0) if is_review else None,
             "sentiment": sentiment,
             "account_id": f"acc-{rng.randrange(accounts):06d}" if rng.random() < 0.3 else None,
             "url": f"https://example.com/reviews/{index}" if is_review else None,

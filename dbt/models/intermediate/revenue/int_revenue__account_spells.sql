@@ -42,6 +42,7 @@ endings as (
     select
         ordered.account_id,
         ordered.spell_number,
+        cancellations.cancellation_id,
         cancellations.is_voluntary,
         cancellations.reason_code,
         cancellations.competitor,
@@ -70,6 +71,7 @@ endings as (
 select
     ordered.account_id,
     ordered.spell_number,
+    endings.cancellation_id,
     endings.reason_code,
     endings.competitor,
     coalesce(last_items.is_dunned, false) as is_dunned,

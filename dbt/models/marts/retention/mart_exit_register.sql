@@ -1,0 +1,28 @@
+select
+    exits.account_id,
+    exits.spell_number,
+    reason_code,
+    destination,
+    ending,
+    accounts.segment,
+    plan_tier_at_exit,
+    last_usage_state,
+    mrr_lost,
+    winback_mrr,
+    tenure_days,
+    days_until_winback,
+    date_diff('day', touches.occurred_date, ended_date) as last_touch_days,
+    is_reason_known,
+    is_destination_known,
+    is_dunned,
+    accounts.is_in_accounts_export,
+    exits.started_at,
+    ended_at,
+    winback_at,
+    touches.occurred_at as last_touch_at,
+    ended_date,
+    exits.period_start,
+from {{ ref('int_retention__exits') }} as exits
+inner join {{ ref('dim_accounts') }} as accounts using (account_id)
+asof left join {{ ref('int_contacts__touches') }} as touches
+    on exits.account_id = touches.account_id and exits.ended_at > touches.occurred_at
