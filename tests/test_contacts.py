@@ -394,7 +394,7 @@ def test_contact_months_equal_a_recount_and_slices_sum_to_the_total(
             rows = rows_of(database, "mart_contacts_account_period")
             slices = database.sql(
                 "select slice_dimension, period_start, sum(paying_accounts), sum(touches),"
-                " sum(response_microseconds), sum(sentiment_sum), sum(threads_90d),"
+                " sum(response_seconds), sum(sentiment_sum), sum(threads_90d),"
                 " sum(contacted_paying_accounts)"
                 " from intermediate.int_contacts__slice_months group by all"
             ).fetchall()

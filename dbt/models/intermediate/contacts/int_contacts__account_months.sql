@@ -118,8 +118,8 @@ select
     {%- for measure in measures %}
     coalesce({{ measure }}, 0) as {{ measure }},
     {%- endfor %}
-    -- Whole microseconds and decimals, so that sums do not depend on the order of rows.
-    coalesce(response_microseconds, 0)::bigint as response_microseconds,
+    -- Decimals, so that sums do not depend on the order of rows.
+    (coalesce(response_microseconds, 0) * 0.000001)::decimal(38, 6) as response_seconds,
     coalesce(sentiment_sum, 0)::decimal(38, 6) as sentiment_sum,
     coalesce(paying.closing_accounts, 0) as paying_accounts,
     if(touches_90d > 0, coalesce(paying.closing_accounts, 0), 0) as contacted_paying_accounts,
