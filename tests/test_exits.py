@@ -307,8 +307,8 @@ def slices_of(book: Book, name: str) -> dict[str, str]:
     """Also of an account that never paid, or that only a cancellation mentions."""
     if name in book.slices:
         return book.slices[name]
-    row = next((row for row in book.world.accounts if row["account_id"] == name), {})
-    named = {key: row.get(key) or "unknown" for key in oracle.SLICED_BY}
+    own = [row for row in book.world.accounts if row["account_id"] == name]
+    named = {key: (own and own[0][key]) or "unknown" for key in oracle.SLICED_BY}
     return {"total": "all", "plan_tier": "unknown", **named}
 
 
@@ -328,12 +328,12 @@ def reasons_of(book: Book) -> dict[tuple[str, str, date, str], Counter[str]]:
         won_back = int(row["winback_at"] is not None)
         measures = {"exits": 1, "mrr_lost": row["mrr_lost"], "exits_won_back": won_back}
         count(row["account_id"], month, row["reason_code"], **measures)
-    for row in book.world.cancellations:
-        if row["cancelled_at"] < book.calendar.end:
-            without = int(row["cancellation_id"] not in explaining)
-            month = book.calendar.month(row["cancelled_at"])
+    for told in book.world.cancellations:
+        if told["cancelled_at"] < book.calendar.end:
+            without = int(told["cancellation_id"] not in explaining)
+            month = book.calendar.month(told["cancelled_at"])
             measures = {"cancellations": 1, "cancellations_without_exit": without}
-            count(row["account_id"], month, row["reason_code"] or "unknown", **measures)
+            count(told["account_id"], month, told["reason_code"] or "unknown", **measures)
     return found
 
 
@@ -361,8 +361,8 @@ def check_against_recount(book: Book, found: dict[str, list[Row]]) -> None:
 
     switched: dict[tuple[str, str, date], list[Row]] = {}
     for row in expected.values():
-        key = (row["destination"], row["reason_code"], row["ended_date"].replace(day=1))
-        switched.setdefault(key, []).append(row)
+        where = (row["destination"], row["reason_code"], row["ended_date"].replace(day=1))
+        switched.setdefault(where, []).append(row)
     assert {
         (r["destination"], r["reason_code"], r["period_start"]): (
             r["exits"],
@@ -371,12 +371,12 @@ def check_against_recount(book: Book, found: dict[str, list[Row]]) -> None:
         )
         for r in found["mart_switched_to"]
     } == {
-        key: (
-            len(rows_),
-            len({row["account_id"] for row in rows_}),
-            sum(row["mrr_lost"] for row in rows_),
+        where: (
+            len(own),
+            len({row["account_id"] for row in own}),
+            sum(row["mrr_lost"] for row in own),
         )
-        for key, rows_ in switched.items()
+        for where, own in switched.items()
     }
 
     # The register is the churn of the ledger, told spell by spell.
