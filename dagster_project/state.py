@@ -34,6 +34,7 @@ def rules(settings: Settings) -> Rules:
     return Rules(
         first_day=dt.date.fromisoformat(str(settings.policies["first_day"])),
         max_reject_share=float(settings.policies["max_reject_share"] or 0),
+        max_unpacked_bytes=settings.integer("max_unpacked_bytes"),
     )
 
 

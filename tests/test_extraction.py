@@ -236,6 +236,13 @@ def test_mixed_line_ends_are_read_and_those_within_quotes_kept(world: World) -> 
     assert [row[0] for row in world.raw()] == ["a\r\nb", "c\n\nd", "e", "f"]
 
 
+@pytest.mark.parametrize("tail", ["\n\r\n", "\r\n\n", "\n\n\r", "\n\r\nd,4,,open,,"])
+def test_mixed_line_ends_at_the_end_of_a_file_with_quotes_are_read(world: World, tail: str) -> None:
+    world.land(f"{DAY}.csv", f'\n{HEADER}\n"a",1,,open,,\n"b\n",2,,open,,\n"c",3,,open,,{tail}')
+    rows = 3 + tail.count("d")
+    assert counts(world.extract()) == (rows, rows, 0, 0)
+
+
 def test_a_byte_order_mark_is_not_part_of_the_first_column(world: World) -> None:
     world.land(f"{DAY}.csv", b"\xef\xbb\xbf" + f"{HEADER}\na,1,,open,,\n".encode())
     assert counts(world.extract()) == (1, 1, 0, 0)
@@ -627,6 +634,14 @@ def test_a_nested_json_value_is_text_in_a_text_column_and_refused_elsewhere(worl
     assert {reason for _, reason in world.rejects()} == {"not_a_bigint: amount_minor"}
 
 
+def test_blank_lines_alone_or_first_are_no_rows(world: World) -> None:
+    world.land(f"{DAY}.jsonl", "\n\r\n\n")
+    assert counts(world.extract()) == (0, 0, 0, 0)
+    world.land(f"{DAY}.jsonl", '\n\n{"invoice_id": "a", "amount_minor": 1, "status": "open"}\nx')
+    assert counts(world.extract()) == (2, 1, 1, 0)
+    assert world.rejects() == [(2, "invalid_json")]
+
+
 @pytest.mark.parametrize("extension", ["jsonl", "jsonl.gz"])
 def test_an_empty_jsonl_is_a_day_without_rows(world: World, extension: str) -> None:
     world.land(f"{DAY}.{extension}", b"" if extension == "jsonl" else gzip.compress(b""))
@@ -715,6 +730,9 @@ GOOD = f"{HEADER}\na,1,,open,,\n".encode()
         (".csv", GOOD.decode().encode("utf-16"), "is not UTF-8"),
         (".csv", GOOD + b'b,1,"2024,open,,\nc,1,,open,,\n', "quote is opened and never closed"),
         (".csv", GOOD + b'b,1,,open,,"', "quote is opened and never closed"),
+        (".csv", b'"a\nb",c\n1,2\n', "missing column invoice_id"),
+        (".csv", b"a\x07\x1b[2Jb\n", r"(the header is: a\x07\x1b[2Jb)"),
+        (".csv", b",".join(b"x" * 900 for _ in range(900)), "xxx..."),
         (".csv.gz", gzip.compress(GOOD * 99)[:-20], "truncated gzip"),
         (".csv.gz", gzip.compress(GOOD)[:-4], "truncated gzip"),
         (".csv.gz", gzip.compress(GOOD)[:-8] + bytes(8), "not a sound gzip file (CRC check failed"),
@@ -734,7 +752,8 @@ def test_a_file_at_fault_fails_its_day_with_one_sentence(
     line = world.extract()
     assert line.status == "failed"
     assert sentence in (line.error or "")
-    assert "\n" not in (line.error or "")
+    assert (line.error or "").isprintable()
+    assert len(line.error or "") < 1000
     assert (line.rows_in, line.rows_accepted, line.rows_rejected) == (0, 0, 0)
     assert not world.lake.raw_day("billing", "invoices", DAY).exists()
 
@@ -749,6 +768,35 @@ def test_a_parquet_corrupt_in_its_middle_fails_its_day(world: World) -> None:
     content[1000:200_000] = bytes(199_000)
     world.land(f"{DAY}.parquet", bytes(content))
     assert "cannot be read as parquet" in (world.extract().error or "")
+
+
+def test_a_parquet_corrupt_beside_its_contract_fails_once_a_row_is_to_be_shown(
+    world: World,
+) -> None:
+    content = parquet_of(
+        "select range::text as invoice_id, if(range = 5, null, 1) as amount_minor, null as paid_at,"
+        " 'open' as status, null as discount, null as updated_at, md5(range::text) as beside"
+        " from range(20000)"
+    )
+    at = content.index(b"PAR1", 4) // 2
+    world.land(f"{DAY}.parquet", content[:at] + bytes(9999) + content[at + 9999 :])
+    assert "cannot be read as parquet" in (world.extract().error or "")
+
+
+@pytest.mark.parametrize("extension", ["csv.gz", "jsonl.gz", "parquet"])
+def test_a_file_that_unpacks_beyond_the_limit_is_refused_until_the_limit_is_raised(
+    world: World, extension: str
+) -> None:
+    content = encoded(TABLE * 3000, extension)
+    world.rules = replace(RULES, max_unpacked_bytes=50_000)
+    assert len(content) < 50_000
+    world.land(f"{DAY}.{extension}", content)
+    line = world.extract()
+    assert line.error == f"{DAY}.{extension}: holds more than 50,000 bytes once unpacked"
+    assert world.stale() == []
+    world.rules = RULES
+    assert world.stale() == [DAY]
+    assert counts(world.extract()) == (9000, 3, 0, 8997)
 
 
 def test_one_bad_part_fails_the_whole_day(world: World) -> None:
@@ -984,7 +1032,7 @@ def test_a_full_disk_raises_and_is_not_blamed_on_the_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("dagster_project.core.files.shutil.copyfileobj", full)
-    world.land(f"{DAY}.csv.gz", gzip.compress(GOOD))
+    world.land(f"{DAY}.csv", GOOD + b'"b",1,,open,,')
     with pytest.raises(OSError, match="No space left"):
         world.extract()
     assert read_ledger(world.lake) == {}

@@ -177,6 +177,7 @@ class Rules:
 
     first_day: date
     max_reject_share: float
+    max_unpacked_bytes: int = 2**63 - 1
 
     def contract(self, export: Export, day: date) -> str:
         """What a ledger line remembers, so that a day is read again when it would end otherwise."""
@@ -204,6 +205,7 @@ class Extraction:
     drift: tuple[str, ...] = ()
     contract: str = ""
     max_reject_share: float = 0.0
+    max_unpacked_bytes: int = 0
     landed: tuple[Landed, ...] = field(default=(), repr=False)
 
     @property
@@ -305,6 +307,8 @@ def _holds(line: Extraction, export: Export, lake: Lake, rules: Rules) -> bool:
     if line.contract != rules.contract(export, line.landing_date):
         return False
     if line.is_ok and not lake.raw_day(export.system, export.name, line.landing_date).exists():
+        return False
+    if not line.is_ok and line.max_unpacked_bytes != rules.max_unpacked_bytes:
         return False
     # A day without rejects is within every share.
     is_clean = line.is_ok and line.rows_rejected == 0

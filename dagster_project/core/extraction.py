@@ -34,7 +34,7 @@ from dagster_project.core.exports import (
     landed_stats,
     sha256_of,
 )
-from dagster_project.core.files import FileFault, Part, check_header, prepare
+from dagster_project.core.files import FileFault, Part, check_header, check_unpacked, prepare
 from dagster_project.core.lake import Lake, put
 from dagster_project.core.rows import (
     SQL_TYPES,
@@ -129,6 +129,7 @@ class Extractor:
             len(paths),
             contract=self._rules.contract(export, day),
             max_reject_share=self._rules.max_reject_share,
+            max_unpacked_bytes=self._rules.max_unpacked_bytes,
         )
         self._work.mkdir()
         stats = landed_stats(folder, paths)
@@ -161,9 +162,12 @@ class Extractor:
 
     def _part(self, number: int, path: Path, export: Export) -> Part:
         file = str(path.relative_to(self._lake.landing(export.system, export.name)))
-        part = prepare(number, file, path, self._work, self._sentinel)
+        limit = self._rules.max_unpacked_bytes
+        part = prepare(number, file, path, self._work, self._sentinel, limit)
         if part.format == "parquet":
             with _fault_of(part):
+                [(size,)] = self._query(_unpacked_size(path))
+                check_unpacked(file, size, limit)
                 found = self._query(f"describe select * from {source_of([part])}")
             part = replace(part, header=tuple((name, kind) for name, kind, *_ in found))
         if part.format != "jsonl":
@@ -349,13 +353,15 @@ class Extractor:
         )
         for (number,) in self._query("select distinct part from refused where raw is null"):
             rows = judged(export, [parts[number]], self._sentinel)
+            # Of a refused row every column is read, also those outside the contract.
             self._forget_faults()
-            self._query(
-                "insert into rejected"
-                f" select refused.part, row_number, refused.reason, {raw_text(parts[number])}"
-                f" from ({rows}) as rows join refused"
-                f" on rows.k = refused.k and refused.part = {number} and refused.raw is null"
-            )
+            with _fault_of(parts[number]):
+                self._query(
+                    "insert into rejected"
+                    f" select refused.part, row_number, refused.reason, {raw_text(parts[number])}"
+                    f" from ({rows}) as rows join refused"
+                    f" on rows.k = refused.k and refused.part = {number} and refused.raw is null"
+                )
         files = ", ".join(f"({part.number}, {literal(part.file)})" for part in parts)
         return self._copy(
             "select file, row_number, reason, raw from rejected"
@@ -413,6 +419,14 @@ def _fault_of(part: Part) -> Iterator[None]:
         said = re.sub(r"^[\w ]+ Error: ", "", str(error).splitlines()[0])
         said = said.replace(str(part.path), "the file")
         raise FileFault(f"{part.file}: cannot be read as {part.format} ({said})") from error
+
+
+def _unpacked_size(path: Path) -> str:
+    """SELECT of a Parquet file's size once unpacked (bytes), a cell taking at least one."""
+    return (
+        "select coalesce(sum(greatest(total_uncompressed_size, num_values))::double, 0)"
+        f" from parquet_metadata({file_literal(path)})"
+    )
 
 
 def _verdicts(export: Export) -> str:

@@ -30,10 +30,18 @@ _BLOCK = 1 << 24
 # DuckDB refuses a line above 2 MB; a "record" longer than this is a quote left open.
 _LONGEST_RECORD = 1 << 26
 _LONGEST_HEADER = 1 << 20
+LONGEST_SENTENCE = 600
 
 
 class FileFault(Exception):  # noqa: N818 - it is the file that is at fault
-    """A file set that breaks its contract as a whole; the text is one sentence."""
+    """A file set that breaks its contract as a whole; the text is one sentence.
+
+    It may quote the file, so it is kept to what prints on a line and to a length that one reads.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence[:LONGEST_SENTENCE])
+        super().__init__(line + "..." * (len(sentence) > LONGEST_SENTENCE))
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,11 @@ class Part:
         return tuple(name for name, _ in self.header)
 
 
-def prepare(number: int, file: str, path: Path, work: Path, sentinel: str) -> Part:
+def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit: int) -> Part:
     """The landed file at `path` as DuckDB can read it; copies, where one is needed, go to `work`.
 
-    Parquet is left as it is, and its header empty. Raises FileFault, and OSError of the machine.
+    A compressed file may hold `limit` bytes. Parquet is left as it is, and its header empty. Raises
+    FileFault, and OSError of the machine.
     """
     if not path.is_file():
         raise FileFault(f"{file}: a day folder holds files, this is not one")
@@ -65,7 +74,7 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str) -> Pa
     if format_ == "parquet":
         return Part(number, file, path, format_)
     if format_.endswith(".gz"):
-        path = _unpacked(file, path, work / f"{number}.unpacked")
+        path = _unpacked(file, path, work / f"{number}.unpacked", limit)
     format_ = format_.removesuffix(".gz")
     has_quotes, is_uneven = _survey(path)
     if format_ == "jsonl":
@@ -88,20 +97,28 @@ def check_header(part: Part, columns: Sequence[str]) -> None:
     if not missing:
         return
     for delimiter, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
-        line = ",".join(part.names)
-        if part.format == "csv" and set(columns) <= set(
-            next(csv.reader([line], delimiter=delimiter))
-        ):
+        found = {name.strip('"') for name in ",".join(part.names).split(delimiter)}
+        if part.format == "csv" and found >= set(columns):
             raise FileFault(f"{part.file}: wrong delimiter, fields are separated by {called}")
-    found = ", ".join(part.names[:20])
-    raise FileFault(f"{part.file}: missing column {', '.join(missing)} (the header is: {found})")
+    header = ", ".join(part.names[:20])
+    raise FileFault(f"{part.file}: missing column {', '.join(missing)} (the header is: {header})")
 
 
-def _unpacked(file: str, path: Path, target: Path) -> Path:
+def check_unpacked(file: str, size: float, limit: int) -> None:
+    """Raises FileFault if a file of this unpacked size (bytes) is beyond the limit."""
+    if size > limit:
+        raise FileFault(f"{file}: holds more than {limit:,} bytes once unpacked")
+
+
+def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:
     """The file unpacked by Python's gzip, which checks the CRC and the length; DuckDB does not."""
+    size = 0
     try:
         with gzip.open(path) as source, target.open("wb") as copy:
-            shutil.copyfileobj(source, copy, _BLOCK)
+            while block := source.read(min(_BLOCK, limit + 1)):
+                size += len(block)
+                check_unpacked(file, size, limit)
+                copy.write(block)
     except EOFError:
         raise FileFault(f"{file}: truncated gzip, the file ends before its data does") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -148,7 +165,8 @@ def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
     with path.open("rb") as source, target.open("wb") as copy:
         for block in _lines(source):
             if not has_quotes:
-                copy.write(_LINE_ENDS.sub(b"\n", block))
+                begun = block if copy.tell() else block.lstrip(b"\r\n")
+                copy.write(_LINE_ENDS.sub(b"\n", begun))
                 continue
             rest += block
             matched = _CSV_RECORDS.match(rest)
@@ -157,7 +175,7 @@ def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
             rest = rest[end:]
             if len(rest) > _LONGEST_RECORD:
                 raise FileFault(f"{file}: a quote is opened and never closed")
-        copy.write(rest)
+        copy.write(rest.lstrip(b"\r\n"))
     return target
 
 
