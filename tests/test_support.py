@@ -1,19 +1,32 @@
 """Tickets, their open time, and what they say of accounts: compiled SQL against plain Python."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import oracle
+import polars as pl
 import pytest
 import ravenstack
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from models import CompileModels, rows_of
 from oracle import Policies, Row, World
-from oracle_support import WEEKDAYS, hours, in_minutes, open_time, ticket
-from worked_examples import account
+from oracle_support import (
+    WEEKDAYS,
+    account_months,
+    adoption_states,
+    event,
+    hours,
+    in_minutes,
+    open_time,
+    ticket,
+)
+from strategies import instants, worlds
+from worked_examples import account, subscription
 
 AS_OF = date(2024, 12, 31)
 OFFICE = ("09:00", "17:00")
@@ -349,3 +362,351 @@ def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -
         assert ours["is_high_priority"] == (row["priority"] in ("high", "urgent"))
         assert ours["is_rated"] == bool(row["satisfaction_score"])
     assert sum(row["is_before_sign_up"] for row in found.values()) == 1077
+
+
+MONTHS = ("mart_support_account_period",)
+
+
+def month_of(
+    compile_models: CompileModels, rows: Sequence[Row], month: date, **tables: Sequence[Row]
+) -> dict[str, Any]:
+    """The row of mart_support_account_period of account A in `month`; it signed up in 2023."""
+    models = compile_models(Policies(), MONTHS)
+    world = World(AS_OF, accounts=[account("A")])
+    with closing(models.build(world, support__tickets=rows, **tables)) as database:
+        [row] = [
+            row
+            for row in rows_of(database, "mart_support_account_period")
+            if (row["account_id"], row["period_start"]) == ("A", month)
+        ]
+    return row
+
+
+MARCH = date(2024, 3, 1)
+IN_MARCH = datetime(2024, 3, 4, 10)
+
+
+def test_example_29_ticket_csat_is_eight_good_of_ten_rated_however_many_were_offered(
+    compile_models: CompileModels,
+) -> None:
+    scores = [5, 4] * 4 + [1, 3] + [None] * 25
+    rows = [
+        ticket(str(index), IN_MARCH, satisfaction_score=score) for index, score in enumerate(scores)
+    ]
+    row = month_of(compile_models, rows, MARCH)
+    assert (row["tickets"], row["rated"], row["satisfied"]) == (35, 10, 8)
+    assert row["ticket_csat"] == pytest.approx(0.8)
+
+
+def test_without_a_rating_ticket_csat_is_null(compile_models: CompileModels) -> None:
+    assert month_of(compile_models, [ticket("T", IN_MARCH)], MARCH)["ticket_csat"] is None
+
+
+def test_example_37_contact_rate_is_tickets_over_active_users(
+    compile_models: CompileModels,
+) -> None:
+    # A thousandth of the published case: 3,500 tickets, 100,000 active, 3.5 %.
+    events = [event(f"E{user}", IN_MARCH, user_id=f"U{user}") for user in range(200)]
+    rows = [ticket(str(index), IN_MARCH) for index in range(7)]
+    row = month_of(compile_models, rows, MARCH, product__events=events)
+    assert (row["tickets"], row["active_users"]) == (7, 200)
+    assert row["tickets_per_active_user"] == pytest.approx(0.035)
+    assert row["reason_null"] is None
+
+
+def test_without_active_users_the_contact_rate_is_null(compile_models: CompileModels) -> None:
+    row = month_of(compile_models, [ticket("T", IN_MARCH)], MARCH)
+    assert (row["tickets"], row["tickets_per_active_user"]) == (1, None)
+    assert row["reason_null"] == "no_active_users"
+
+
+def test_fault_of_zendesk_summary_unreplied_tickets_are_counted_where_there_is_no_reply(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        ticket("unreplied", IN_MARCH),
+        ticket("unreplied and solved", IN_MARCH, solved_at=IN_MARCH + timedelta(days=1)),
+        ticket("replied", IN_MARCH, first_replied_at=IN_MARCH),
+    ]
+    row = month_of(compile_models, rows, MARCH)
+    assert (row["tickets"], row["unreplied_tickets"], row["timed_first_replies"]) == (3, 2, 1)
+    assert row["median_first_reply_business_minutes"] == 0
+
+
+def test_open_tickets_are_no_part_of_means_and_medians(compile_models: CompileModels) -> None:
+    hour = timedelta(hours=1)
+    rows = [
+        ticket("one", IN_MARCH, solved_at=IN_MARCH + hour),
+        ticket("two", IN_MARCH, solved_at=IN_MARCH + 2 * hour),
+        ticket("six", IN_MARCH, solved_at=IN_MARCH + 6 * hour),
+        ticket("open", IN_MARCH),
+    ]
+    row = month_of(compile_models, rows, MARCH)
+    assert (row["timed_resolutions"], row["resolution_business_minutes"]) == (3, 540)
+    assert row["mean_resolution_business_minutes"] == pytest.approx(180)
+    assert row["median_resolution_business_minutes"] == pytest.approx(120)
+    assert row["backlog"] == 1
+
+
+def test_what_is_not_told_is_no_part_of_escalation_and_reopen_rates(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        ticket("told", IN_MARCH, is_escalated=True, reopen_count=2),
+        ticket("told too", IN_MARCH, is_escalated=False, reopen_count=0),
+        ticket("not told", IN_MARCH),
+    ]
+    row = month_of(compile_models, rows, MARCH)
+    assert (row["escalations"], row["escalation_rate"]) == (1, pytest.approx(0.5))
+    assert (row["reopens"], row["reopened_tickets"], row["reopen_rate"]) == (
+        2,
+        1,
+        pytest.approx(0.5),
+    )
+
+
+def test_a_new_account_is_not_flattered_by_the_days_before_it(
+    compile_models: CompileModels,
+) -> None:
+    models = compile_models(Policies(), MONTHS)
+    world = World(
+        AS_OF,
+        accounts=[account("old"), account("new", signed_up_at=datetime(2024, 3, 29))],
+    )
+    rows = [ticket(name, datetime(2024, 3, 30), account_id=name) for name in ("old", "new")]
+    with closing(models.build(world, support__tickets=rows)) as database:
+        rates = {
+            row["account_id"]: (row["exposure_days"], row["ticket_rate"])
+            for row in rows_of(database, "mart_support_account_period")
+            if row["period_start"] == MARCH
+        }
+    assert rates == {"old": (31, pytest.approx(30 / 31)), "new": (3, pytest.approx(10))}
+
+
+def test_without_a_tickets_export_nobody_has_asked_for_nothing(
+    compile_models: CompileModels,
+) -> None:
+    models = compile_models(Policies(), STATES_AND_MONTHS)
+    world = World(AS_OF, [subscription("S", date(2024, 1, 1))], [account("A")])
+    with closing(models.build(world)) as database:
+        for mart in STATES_AND_MONTHS:
+            if mart.startswith("mart"):
+                assert rows_of(database, mart) == []
+        assert database.sql("from intermediate.int_support__slice_months").fetchall() == []
+        assert not models.broken_identities(database)
+
+
+STATES_AND_MONTHS = (
+    "mart_support_account_period",
+    "mart_support_adoption_state",
+    "int_support__slice_months",
+    "assert_every_paying_account_is_in_one_support_state",
+    "assert_backlog_adds_up",
+)
+
+
+def state_of(
+    compile_models: CompileModels, rows: Sequence[Row], events: Sequence[Row]
+) -> dict[str, tuple[str, str, str]]:
+    """Bands and state in March of accounts A to H, which pay since 2023."""
+    names = "ABCDEFGH"
+    models = compile_models(Policies(), STATES_AND_MONTHS)
+    world = World(
+        date(2024, 3, 31),
+        [subscription(f"S{name}", date(2023, 6, 1), account_id=name) for name in names],
+        [account(name) for name in names],
+    )
+    tables = {"support__tickets": rows, "product__events": events}
+    with closing(models.build(world, **tables)) as database:
+        assert not models.broken_identities(database)
+        return {
+            row["account_id"]: (row["ticket_band"], row["usage_band"], row["state"])
+            for row in rows_of(database, "mart_support_adoption_state")
+            if row["period_start"] == MARCH
+        }
+
+
+def test_the_four_states_and_unknown_usage_by_hand(compile_models: CompileModels) -> None:
+    tickets_of = {"A": 0, "B": 9, "C": 9, "D": 0, "E": 1, "F": 1, "G": 1, "H": 1}
+    events_of = {"A": 90, "B": 90, "C": 1, "D": 0, "E": 10, "F": 10, "G": 10}
+    rows = [
+        ticket(f"{name}{index}", IN_MARCH, account_id=name)
+        for name, count in tickets_of.items()
+        for index in range(count)
+    ]
+    events = [
+        event(f"{name}{index}", IN_MARCH, account_id=name)
+        for name, count in events_of.items()
+        for index in range(count)
+    ]
+    # D was seen before March and is silent now; of H the export has never heard.
+    events.append(event("D", datetime(2024, 2, 1), account_id="D"))
+    assert state_of(compile_models, rows, events) == {
+        "A": ("low", "high", "quiet_healthy"),
+        "B": ("high", "high", "noisy_engaged"),
+        "C": ("high", "low", "noisy_struggling"),
+        "D": ("low", "low", "quiet_disengaged"),
+        "E": ("normal", "normal", "quiet_healthy"),
+        "F": ("normal", "normal", "quiet_healthy"),
+        "G": ("normal", "normal", "quiet_healthy"),
+        "H": ("normal", "unknown", "unknown_usage"),
+    }
+
+
+def test_where_all_are_alike_nobody_is_high_or_low(compile_models: CompileModels) -> None:
+    rows = [ticket(name, IN_MARCH, account_id=name) for name in "ABCDEFGH"]
+    events = [event(name, IN_MARCH, account_id=name) for name in "ABCDEFGH"]
+    found = state_of(compile_models, rows, events)
+    assert set(found.values()) == {("normal", "normal", "quiet_healthy")}
+
+
+@st.composite
+def asked_and_used(draw: st.DrawFn) -> tuple[World, list[Row], list[Row]]:
+    """A random world with tickets and events of its accounts, of a stranger and of nobody."""
+    world = draw(worlds())
+    names = sorted({row["account_id"] for row in world.subscriptions}) or ["A"]
+    rows = []
+    for index in range(draw(st.integers(0, 12))):
+        created = draw(instants())
+        later = st.one_of(st.none(), st.integers(-3, 60).map(lambda days: timedelta(days=days)))
+        replied, solved = draw(later), draw(later)
+        rows.append(
+            ticket(
+                f"T{index}",
+                created,
+                account_id=draw(st.sampled_from([*names * 3, "stranger", None])),
+                first_replied_at=created + replied if replied is not None else None,
+                solved_at=created + solved if solved is not None else None,
+                priority=draw(st.sampled_from(["low", "urgent", "high", None])),
+                is_escalated=draw(st.sampled_from([True, False, None])),
+                reopen_count=draw(st.sampled_from([0, 1, 3, None])),
+                satisfaction_score=draw(st.sampled_from([None, 0, 1, 3, 4, 5])),
+            )
+        )
+    events = [
+        event(f"E{index}", draw(instants()), account_id=draw(st.sampled_from([*names, "stranger"])))
+        for index in range(draw(st.integers(0, 12)))
+    ]
+    return world, rows, events
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        Policies(),
+        Policies(gap_tolerance_days=0, reporting_timezone="America/New_York"),
+    ],
+    ids=["defaults", "no tolerance, New York"],
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=asked_and_used())
+def test_months_slices_and_states_of_random_worlds_agree_with_the_oracle(
+    policies: Policies, compile_models: CompileModels, drawn: tuple[World, list[Row], list[Row]]
+) -> None:
+    world, rows, events = drawn
+    models = compile_models(policies, STATES_AND_MONTHS, min_quartile_accounts=2)
+    book = oracle.keep_book(world, policies)
+    with closing(models.build(world, support__tickets=rows, product__events=events)) as database:
+        assert not models.broken_identities(database)
+        months = pl.DataFrame(database.sql("from intermediate.int_support__account_months"))
+        states = {
+            (row["account_id"], row["period_start"]): (
+                row["ticket_band"],
+                row["usage_band"],
+                row["state"],
+            )
+            for row in rows_of(database, "mart_support_adoption_state")
+        }
+        slices = pl.DataFrame(database.sql("from intermediate.int_support__slice_months"))
+    expected = account_months(book, rows) if rows else {}
+    found = {
+        (row["account_id"], row["period_start"]): {
+            name: row[name] for name in next(iter(expected.values()), {})
+        }
+        for row in months.to_dicts()
+    }
+    assert found == expected
+    assert states == (adoption_states(book, rows, events, least=2) if rows else {})
+    names = list(next(iter(expected.values()), {}))
+    totals = Counter[tuple[date, str]]()
+    for (_, month), measures in expected.items():
+        totals.update({(month, name): measures[name] for name in names})
+    for row in (
+        slices.group_by("slice_dimension", "period_start").agg(pl.col(names).sum()).to_dicts()
+    ):
+        for name in names:
+            assert row[name] == totals[row["period_start"], name], row["slice_dimension"]
+
+
+def onboarding(account_id: str, *required: tuple[str, int | None, int], start: date) -> list[Row]:
+    """Rows of derived onboarding_milestones: (status, days_to_reach, target_days) of each."""
+    return [
+        {
+            "account_id": account_id,
+            "milestone": str(index),
+            "status": status,
+            "days_to_reach": days,
+            "target_days": target,
+            "is_required": True,
+            "started_at": datetime.combine(start, datetime.min.time()),
+            "reached_at": None,
+            "started_date": start,
+            "observed_until": start,
+        }
+        for index, (status, days, target) in enumerate(required)
+    ]
+
+
+def test_onboarding_tickets_stand_against_how_onboarding_ended(
+    compile_models: CompileModels,
+) -> None:
+    start, young = date(2024, 3, 1), date(2024, 12, 1)
+    ends = {
+        "quick": [("reached", 3, 7), ("reached", 14, 14)],
+        "late": [("reached", 3, 7), ("reached", 15, 14)],
+        "lost": [("reached", 3, 7), ("churned_before", None, 14)],
+        "open": [("reached", 3, 7), ("overdue", None, 14)],
+        "asker": [("reached", 3, 7), ("reached", 9, 14)],
+    }
+    milestones = [
+        row for name, rows in ends.items() for row in onboarding(name, *rows, start=start)
+    ]
+    milestones += onboarding("young", ("in_progress", None, 14), start=young)
+    accounts = [account(name, contract_start_date=start) for name in ends]
+    accounts.append(account("young", contract_start_date=young))
+    rows = [ticket(f"asker{index}", IN_MARCH, account_id="asker") for index in range(5)]
+    rows += [ticket("late", IN_MARCH, account_id="late"), ticket("after", datetime(2024, 8, 1))]
+    models = compile_models(Policies(), ("mart_support_onboarding",))
+    with closing(
+        models.build(
+            World(AS_OF, accounts=accounts),
+            support__tickets=rows,
+            derived__onboarding_milestones=milestones,
+        )
+    ) as database:
+        found = rows_of(database, "mart_support_onboarding")
+    assert len(found) == 2 * 4 * 4
+    told = {
+        (row["is_window_over"], row["ticket_band"], row["outcome"]): row
+        for row in found
+        if row["accounts"]
+    }
+    assert {key: (row["accounts"], row["accounts_of_band"]) for key, row in told.items()} == {
+        (True, "0", "completed_in_target"): (1, 3),
+        (True, "0", "left"): (1, 3),
+        (True, "0", "open"): (1, 3),
+        (True, "1-2", "completed_late"): (1, 1),
+        (True, "5+", "completed_in_target"): (1, 1),
+        (False, "0", "open"): (1, 1),
+    }
+    third = told[True, "0", "left"]
+    assert third["outcome_rate"] == pytest.approx(1 / 3)
+    # Wilson (1927) at one of three.
+    assert (third["ci_low"], third["ci_high"]) == (
+        pytest.approx(0.0615, abs=1e-4),
+        pytest.approx(0.7923, abs=1e-4),
+    )
+    empty = next(
+        row for row in found if (row["is_window_over"], row["ticket_band"]) == (True, "3-4")
+    )
+    assert (empty["accounts"], empty["outcome_rate"], empty["ci_low"]) == (0, None, None)
