@@ -377,6 +377,11 @@ CASES = {
         from tickets where status = 'open' and created_at < date '2025-05-01'""",
     "a solved ticket without a rating": """
         from tickets where status = 'solved' and satisfaction_score is null""",
+    "a ticket that was solved and replied before it was created": """
+        from tickets where solved_at < created_at and first_replied_at < created_at""",
+    "a ticket of another calendar": "from tickets where calendar = 'europe'",
+    "a ticket of a calendar that nobody knows": """
+        from tickets where calendar = 'follow_the_sun'""",
     "a ticket before the sign-up": """
         from tickets join accounts using (account_id) where created_at < signed_up_at""",
     "a third order": """

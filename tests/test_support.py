@@ -341,29 +341,6 @@ def test_open_time_between_any_two_instants_is_what_every_minute_of_it_adds_up_t
         assert found[str(index)]["resolution_business_minutes"] == expected
 
 
-@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
-def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -> None:
-    rows = ravenstack.read("support_tickets")
-    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in ("accounts", "support_tickets")}
-    models = compile_models(Policies(), TICKETS)
-    with closing(models.build(World(ravenstack.AS_OF), **raw)) as database:
-        found = {row["ticket_id"]: row for row in rows_of(database, "mart_support_tickets")}
-    assert found.keys() == {row["ticket_id"] for row in rows}
-    assert len(found) == len(rows)
-    signed_up = {row["account_id"]: row["signup_date"] for row in ravenstack.read("accounts")}
-    for row in rows:
-        ours = found[row["ticket_id"]]
-        created = datetime.fromisoformat(row["submitted_at"])
-        closed = datetime.fromisoformat(row["closed_at"]) if row["closed_at"] else None
-        assert ours["first_reply_minutes"] == Decimal(row["first_response_time_minutes"])
-        assert ours["resolution_minutes"] == (in_minutes(closed - created) if closed else None)
-        assert ours["is_before_sign_up"] == (row["submitted_at"] < signed_up[row["account_id"]])
-        assert ours["is_escalated"] == (row["escalation_flag"] == "True")
-        assert ours["is_high_priority"] == (row["priority"] in ("high", "urgent"))
-        assert ours["is_rated"] == bool(row["satisfaction_score"])
-    assert sum(row["is_before_sign_up"] for row in found.values()) == 1077
-
-
 MONTHS = ("mart_support_account_period",)
 
 
@@ -710,3 +687,57 @@ def test_onboarding_tickets_stand_against_how_onboarding_ended(
         row for row in found if (row["is_window_over"], row["ticket_band"]) == (True, "3-4")
     )
     assert (empty["accounts"], empty["outcome_rate"], empty["ci_low"]) == (0, None, None)
+
+
+@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
+def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -> None:
+    rows = ravenstack.read("support_tickets")
+    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in ("accounts", "support_tickets")}
+    models = compile_models(Policies(), TICKETS)
+    with closing(models.build(World(ravenstack.AS_OF), **raw)) as database:
+        found = {row["ticket_id"]: row for row in rows_of(database, "mart_support_tickets")}
+    assert found.keys() == {row["ticket_id"] for row in rows}
+    assert len(found) == len(rows)
+    signed_up = {row["account_id"]: row["signup_date"] for row in ravenstack.read("accounts")}
+    for row in rows:
+        ours = found[row["ticket_id"]]
+        created = datetime.fromisoformat(row["submitted_at"])
+        closed = datetime.fromisoformat(row["closed_at"]) if row["closed_at"] else None
+        assert ours["first_reply_minutes"] == Decimal(row["first_response_time_minutes"])
+        assert ours["resolution_minutes"] == (in_minutes(closed - created) if closed else None)
+        assert ours["is_before_sign_up"] == (row["submitted_at"] < signed_up[row["account_id"]])
+        assert ours["is_escalated"] == (row["escalation_flag"] == "True")
+        assert ours["is_high_priority"] == (row["priority"] in ("high", "urgent"))
+        assert ours["is_rated"] == bool(row["satisfaction_score"])
+    assert sum(row["is_before_sign_up"] for row in found.values()) == 1077
+
+
+@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
+def test_ravenstack_months_and_csat_equal_a_plain_count(compile_models: CompileModels) -> None:
+    rows = ravenstack.read("support_tickets")
+    tables = ("accounts", "subscriptions", "support_tickets", "feature_usage")
+    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in tables}
+    models = compile_models(Policies(), STATES_AND_MONTHS)
+    with closing(models.build(World(ravenstack.AS_OF), **raw)) as database:
+        assert not models.broken_identities(database)
+        found = {
+            (row["account_id"], row["period_start"]): row["tickets"]
+            for row in rows_of(database, "mart_support_account_period")
+            if row["tickets"]
+        }
+        [(satisfied, rated)] = database.sql(
+            "select sum(satisfied), sum(rated) from intermediate.int_support__slice_months"
+            " where slice_dimension = 'total'"
+        ).fetchall()
+        [(states, paying)] = database.sql(
+            "select (select count(*) from marts.mart_support_adoption_state),"
+            " (select sum(closing_accounts) from intermediate.int_revenue__account_months)"
+        ).fetchall()
+    opened = Counter(
+        (row["account_id"], date.fromisoformat(row["submitted_at"][:7] + "-01")) for row in rows
+    )
+    scores = [float(row["satisfaction_score"]) for row in rows if row["satisfaction_score"]]
+    assert found == opened
+    assert (satisfied, rated) == (sum(score >= 4 for score in scores), len(scores))
+    assert 100 * satisfied / rated == pytest.approx(66.2979, abs=5e-5)
+    assert states == paying > 0

@@ -4,6 +4,8 @@
     "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate"],
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
     "mart_survey_scores": ["response_rate"],
+    "mart_support_account_period": ["escalation_rate", "reopen_rate", "ticket_csat"],
+    "mart_support_onboarding": ["outcome_rate", "ci_low", "ci_high"],
     "mart_contacts_account_period": ["email_answer_rate", "two_way_share"],
     "mart_listening": ["share_of_voice", "mean_rating_share"],
 } %}

@@ -6,7 +6,7 @@
     "mart_portfolio_growth",
     "fct_mrr_movements",
     "mart_survey_scores",
-    "mart_onboarding_throughput",
+    "mart_onboarding_throughput", "mart_support_account_period", "mart_support_adoption_state",
     "mart_contacts_account_period",
     "mart_metrics", "mart_objective_attainment",
     "mart_listening",

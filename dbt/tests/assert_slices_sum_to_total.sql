@@ -6,6 +6,7 @@
     "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr"],
     "mart_metrics": ["numerator", "denominator"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
+    "int_support__slice_months": ["accounts", "solved_tickets", "backlog_at_close"],
     "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],
     "mart_churn_reasons": ["exits", "mrr_lost", "exits_won_back", "cancellations", "cancellations_without_exit"],
 } %}

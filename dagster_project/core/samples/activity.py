@@ -56,12 +56,18 @@ def tickets(facts: Facts, account: Account, rows: list[Row], span: Span) -> None
                 "satisfaction_comment": rng.choice((None, "Quick, thanks", "Took too long")),
             }
             changes.append((solved_at + timedelta(hours=20), rating))
+        if account.number % 43 == 42 and index == 1:  # an exporter with a clock of its own
+            before = created_at - timedelta(hours=1)
+            changes[0][1]["first_replied_at"] = changes[1][1]["solved_at"] = before
         # Some were never answered, others answered but never solved.
         changes = changes[: rng.choices((0, 1, None), (5, 5, 90))[0]]
         ticket: Row = {
             "ticket_id": f"tic-{account.number:06d}-{index}",
             "account_id": account.account_id if rng.random() < 0.97 else None,
-            "calendar": rng.choice(("default", "default", None)),
+            # "follow_the_sun" is in no seed: such a ticket is measured by the default calendar.
+            "calendar": rng.choices(("default", "europe", None, "follow_the_sun"), (60, 20, 18, 2))[
+                0
+            ],
             "requester_user_id": rng.choice((account.user(0), account.user(1), None)),
             "created_at": created_at,
             "status": "new",

@@ -1,7 +1,6 @@
--- The measures of int_support__account_months summed by slice, a row for every month since the first. A
--- ticket of no account, or of one that nothing else knows, is in the total and in each unknown.
+-- The measures of int_support__account_months summed by slice, a row for every month since the first.
 {%- set measures = [
-    "exposure_days", "onboarding_exposure_days",
+    "accounts", "exposure_days", "onboarding_accounts", "onboarding_exposure_days",
     "tickets", "onboarding_tickets", "high_priority_tickets", "escalations", "escalation_known_tickets",
     "reopens", "reopened_tickets", "reopen_known_tickets", "unreplied_tickets",
     "timed_first_replies", "first_reply_minutes", "first_reply_business_minutes",
@@ -9,7 +8,10 @@
     "rated", "satisfied", "solved_tickets", "backlog_at_close", "active_users",
 ] %}
 with accounts as (
-    select *
+    select
+        *,
+        (exposure_days > 0)::integer as accounts,
+        (onboarding_exposure_days > 0)::integer as onboarding_accounts,
     from {{ ref('int_support__account_months') }}
     full join (
         select account_id, period_start, active_users,
@@ -18,23 +20,15 @@ with accounts as (
     ) using (account_id, period_start)
 ),
 
-dimensions as (
-    select distinct slice_dimension from {{ ref('int_accounts__slices') }}
-    union
-    select 'total'
-),
-
 summed as (
     select
         slice_dimension,
-        coalesce(slice_value, if(slice_dimension = 'total', 'all', 'unknown')) as slice_value,
+        slice_value,
         period_start,
         {%- for measure in measures %}
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
-    from accounts
-    cross join dimensions
-    left join {{ ref('int_accounts__slices') }} using (account_id, slice_dimension)
+    from ({{ by_slice("accounts") }})
     group by all
 ),
 
