@@ -542,7 +542,7 @@ def asked_and_used(draw: st.DrawFn) -> tuple[World, list[Row], list[Row]]:
     """A random world with tickets and events of its accounts, of a stranger and of nobody."""
     world = draw(worlds())
     names = sorted({row["account_id"] for row in world.subscriptions}) or ["A"]
-    rows = []
+    rows: list[Row] = []
     for index in range(draw(st.integers(0, 12))):
         created = draw(instants())
         later = st.one_of(st.none(), st.integers(-3, 60).map(lambda days: timedelta(days=days)))
@@ -560,7 +560,7 @@ def asked_and_used(draw: st.DrawFn) -> tuple[World, list[Row], list[Row]]:
                 satisfaction_score=draw(st.sampled_from([None, 0, 1, 3, 4, 5])),
             )
         )
-    events = [
+    events: list[Row] = [
         event(f"E{index}", draw(instants()), account_id=draw(st.sampled_from([*names, "stranger"])))
         for index in range(draw(st.integers(0, 12)))
     ]
@@ -638,7 +638,7 @@ def test_onboarding_tickets_stand_against_how_onboarding_ended(
     compile_models: CompileModels,
 ) -> None:
     start, young = date(2024, 3, 1), date(2024, 12, 1)
-    ends = {
+    ends: dict[str, list[tuple[str, int | None, int]]] = {
         "quick": [("reached", 3, 7), ("reached", 14, 14)],
         "late": [("reached", 3, 7), ("reached", 15, 14)],
         "lost": [("reached", 3, 7), ("churned_before", None, 14)],
