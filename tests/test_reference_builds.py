@@ -12,6 +12,7 @@ import duckdb
 import oracle
 import pytest
 import ravenstack
+import reference_listening
 import reference_orders
 from program import land, run_program
 from reference_orders import Orders, share_reached
@@ -108,7 +109,8 @@ def test_monthly_order_cohorts_equal_a_plain_count(shop: tuple[Path, Orders, dat
 def survey_and_onboarding(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, list[dict[str, str]], dict[str, dict[str, datetime]]]:
-    """The airport's answers and the bank's onboardings as one company's exports."""
+    """The airport's answers, the bank's onboardings, the shop's tweets and the clothier's reviews
+    as one company's exports."""
     folder = Path(os.environ["REFERENCE_DATA"])
     data_dir = tmp_path_factory.mktemp("sfo_ibm")
     day = date(2024, 7, 5)
@@ -150,6 +152,9 @@ def survey_and_onboarding(
     land(data_dir, "product/events", day, events, "parquet")
     starts = {client: min(times.values()).date() for client, times in reached.items()}
     land(data_dir, "crm/accounts", day, accounts(starts))
+    said = "listening/mentions"
+    land(data_dir, said, day - timedelta(1), reference_listening.tweets(), "jsonl.gz")
+    land(data_dir, said, day, reference_listening.reviews(datetime(2024, 7, 5, 12)), "csv")
     done = run_program(data_dir)
     assert done.returncode == 0, done.stdout
     return data_dir, interviews, reached
@@ -193,6 +198,65 @@ def test_bank_onboarding_times_equal_a_plain_computation(
     )
     assert len(expected) > 1000
     assert dict(found) == expected
+
+
+def test_tweets_equal_a_plain_count_by_month_and_sentiment(
+    survey_and_onboarding: tuple[Any, ...],
+) -> None:
+    data_dir, *_ = survey_and_onboarding
+    tweets = reference_listening.tweets()
+    expected = Counter((t["published_at"].date().replace(day=1), t["sentiment"]) for t in tweets)
+    speakers: dict[date, set[str]] = defaultdict(set)
+    for tweet in tweets:
+        speakers[tweet["published_at"].date().replace(day=1)].add(tweet["account_id"])
+    found = published(
+        data_dir,
+        "select period_start, mentions, positive, neutral, negative, net_sentiment,"
+        " sentiment_method, share_of_voice, accounts"
+        f" from mart_listening where brand = '{reference_listening.SHOP}'",
+    )
+    assert sum(row[1] for row in found) == len(tweets) > 20_000
+    assert {row[0] for row in found} == set(speakers)
+    for month, mentions, positive, neutral, negative, net, method, voice, accounts_ in found:
+        assert (positive, neutral, negative) == tuple(
+            expected[month, label] for label in ("positive", "neutral", "negative")
+        )
+        assert net == pytest.approx(100 * (positive - negative) / mentions)
+        assert (method, voice, accounts_) == ("source", 1, len(speakers[month]))
+
+
+def test_reviews_equal_a_plain_count_by_rating(survey_and_onboarding: tuple[Any, ...]) -> None:
+    data_dir, *_ = survey_and_onboarding
+    ratings = [row["rating"] for row in reference_listening.reviews(datetime(2024, 7, 5))]
+    counts = Counter(ratings)
+    [(stars, mentions, rated, mean, positive, neutral, negative, method, net)] = published(
+        data_dir,
+        "select [ratings_of_1_stars, ratings_of_2_stars, ratings_of_3_stars, ratings_of_4_stars,"
+        " ratings_of_5_stars], mentions, ratings, mean_rating_share, positive, neutral, negative,"
+        f" sentiment_method, net_sentiment from mart_listening"
+        f" where brand = '{reference_listening.CLOTHING}'",
+    )
+    assert mentions == rated == len(ratings) > 23_000
+    assert stars == [counts[n] for n in (1, 2, 3, 4, 5)]
+    assert 5 * mean == pytest.approx(sum(ratings) / len(ratings))
+    assert (positive, neutral, negative) == (
+        counts[4] + counts[5],
+        counts[3],
+        counts[1] + counts[2],
+    )
+    assert method == "rating"
+    assert net == pytest.approx(100 * (positive - negative) / len(ratings))
+
+
+def test_every_tweet_and_review_went_in(survey_and_onboarding: tuple[Any, ...]) -> None:
+    data_dir, *_ = survey_and_onboarding
+    [found] = published(
+        data_dir,
+        "select sum(rows_in)::int, sum(rows_accepted)::int from mart_export_quality"
+        " where export = 'mentions'",
+    )
+    tweets, reviews = reference_listening.tweets(), reference_listening.reviews(datetime.min)
+    assert found == (len(tweets) + len(reviews),) * 2
 
 
 def test_ravenstack_files_become_the_oracle_s_bridge(tmp_path: Path) -> None:
