@@ -250,6 +250,7 @@ def _in_memory(sql: str) -> str:
     """`sql` reading tables of the schema raw where it read raw files."""
     sql = re.sub(r"read_parquet\('[^']*/raw/(\w+)/(\w+)/[^)]*\)", r"raw.\1__\2", sql)
     sql = re.sub(r"read_json\('[^']*/raw/(\w+)\.jsonl'[^)]*\)", r"raw.lake__\1", sql)
+    sql = re.sub(r"read_parquet\('[^']*/(closes)/[^)]*\)", r"raw.lake__\1", sql)
     return re.sub(r"read_parquet\('[^']*/derived/(\w+)\.parquet[^)]*\)", r"raw.derived__\1", sql)
 
 

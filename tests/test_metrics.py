@@ -292,7 +292,7 @@ def test_adding_a_ratio_is_one_entry(compile_models: CompileModels) -> None:
     )
     assert told["slices"] == ", ".join(VARS["metric_defaults"]["slices"])
     assert (told["owner"], told["grain"]) == ("customer success", "month")
-    assert "gap_tolerance_days = 3" in told["policies"].split(", ")
+    assert "gap_tolerance_days = 3" in told["policies"].split("; ")
     assert definitions["nrr_12m"]["condition"] == "window_months = 12"
 
 
@@ -306,7 +306,7 @@ def test_a_definition_tells_policies_seeds_and_exports_it_rests_on(
             return {row["metric_name"]: row for row in rows_of(database, "mart_metric_definitions")}
 
     usual = told(Policies())
-    assert "reporting_timezone = UTC" in usual["arpa"]["policies"].split(", ")
+    assert "reporting_timezone = UTC" in usual["arpa"]["policies"].split("; ")
     assert "min_survey_responses" not in usual["arpa"]["policies"]
     assert {"billing/subscriptions", "crm/accounts"} <= set(usual["arpa"]["exports"].split(", "))
     assert "orders/orders" not in usual["arpa"]["exports"]

@@ -55,6 +55,11 @@ class Lake:
         return self.root / "raw" / "extractions.jsonl"
 
     @property
+    def closes(self) -> Path:
+        """Folder of the ledger of monthly closes, a Parquet file per release that closed any."""
+        return self.root / "closes"
+
+    @property
     def warehouse(self) -> Path:
         return self.root / "warehouse.duckdb"
 

@@ -13,13 +13,16 @@ import dataclasses
 import datetime as dt
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import duckdb
+
+    # Gets a connection that has the built warehouse attached as `warehouse`, and the folder.
+    WriteAlso = Callable[[duckdb.DuckDBPyConnection, Path], object]
 
 _UNFINISHED = ".partial"
 
@@ -38,10 +41,17 @@ class Release:
     raw_state: str
 
 
-def publish(warehouse: Path, published: Path, release: Release, keep: int) -> Mapping[str, int]:
+def publish(
+    warehouse: Path,
+    published: Path,
+    release: Release,
+    keep: int,
+    write_also: "WriteAlso | None" = None,
+) -> Mapping[str, int]:
     """Release every table of the warehouse's schema `marts`; rows per mart (count).
 
     The table `mart_status` says of each mart how many rows it has, and no_data where it has none.
+    `write_also` may add to the folder of the release before it is switched to.
 
     The newest `keep` releases stay, the new one always. A reader that has an older release open
     keeps reading it. Raises duckdb.Error before anything is switched.
@@ -50,7 +60,7 @@ def publish(warehouse: Path, published: Path, release: Release, keep: int) -> Ma
     releases.mkdir(parents=True, exist_ok=True)
     _sweep(published)
     unfinished = releases / f"{release.release_id}{_UNFINISHED}"
-    rows = _write(warehouse, unfinished, release)
+    rows = _write(warehouse, unfinished, release, write_also)
     unfinished.replace(releases / release.release_id)
     _link(published / "current", Path("releases") / release.release_id)
     _link(published / "marts.duckdb", Path("current") / "marts.duckdb")
@@ -71,7 +81,9 @@ def current_release(published: Path) -> Mapping[str, str | None]:
     return facts
 
 
-def _write(warehouse: Path, folder: Path, release: Release) -> Mapping[str, int]:
+def _write(
+    warehouse: Path, folder: Path, release: Release, write_also: "WriteAlso | None"
+) -> Mapping[str, int]:
     import duckdb
 
     (folder / "parquet").mkdir(parents=True)
@@ -104,6 +116,8 @@ def _write(warehouse: Path, folder: Path, release: Release) -> Mapping[str, int]
             [(mart, count, "ok" if count else "no_data") for mart, count in rows.items()],
         )
         _copy_out(db, "mart_status", folder)
+        if write_also:
+            write_also(db, folder)
         db.execute("detach release")
     (folder / "release.json").write_text(
         json.dumps(dataclasses.asdict(release), default=str, indent=2) + "\n"

@@ -1,6 +1,7 @@
 """Publishing: every mart built and every blocking check passed in this run -> one new release."""
 
 import datetime as dt
+from functools import partial
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import (
@@ -9,7 +10,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from dagster_project import manifest, settings, state
-from dagster_project.core import warehouse
+from dagster_project.core import closes, warehouse
 from dagster_project.core.lake import Lake
 from dagster_project.core.publish import Release, publish
 
@@ -40,7 +41,16 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
         fingerprint=state.fingerprint(_code_state, raw_state),
         raw_state=raw_state,
     )
-    rows = publish(lake.warehouse, lake.published, release, keep=_settings.integer("releases_kept"))
+    rows = publish(
+        lake.warehouse,
+        lake.published,
+        release,
+        keep=_settings.integer("releases_kept"),
+        write_also=partial(
+            closes.write_new, lake, release.release_id, _settings.integer("close_business_day")
+        ),
+    )
+    closes.settle(lake)
     return dg.MaterializeResult(
         metadata={
             "release_id": release.release_id,

@@ -60,9 +60,9 @@
 {% endmacro %}
 
 
-{#- What a model is computed from, read off the graph: the project's policies and seeds it depends on, the
-    exports of systems that are on behind it, and a fingerprint of its rule, that is of the SQL (without comments and layout) and
-    the seeds up to it. Macros are not in the graph, so those that read a policy are named here. -#}
+{#- What a model is computed from, read off the graph: the policies and seeds it depends on, the exports
+    behind it of systems that are on, and a fingerprint of its rule, that is of the SQL (without comments and
+    layout) and the seeds up to it. Macros are not in the graph, so those that read a policy are named here. -#}
 {% macro lineage(model_name) %}
     {%- set policy_of_macro = {"local_date": "reporting_timezone", "day_start": "reporting_timezone"} -%}
     {%- set queue = ["model." ~ project_name ~ "." ~ model_name] -%}
@@ -70,8 +70,11 @@
     {%- for unique_id in queue if execute -%}
         {%- if unique_id in graph.sources -%}
             {%- set source = graph.sources[unique_id] -%}
-            {%- if source.source_name in var("systems") + ["derived"] -%}
+            {%- if source.source_name in var("systems") -%}
                 {%- do found.exports.append(source.source_name ~ "/" ~ source.name) -%}
+            {%- elif source.source_name == "derived" -%}
+                {#- What the Polars assets read is not in the graph: it may be any export. -#}
+                {%- do queue.extend(graph.sources.keys() | reject("in", queue) | list) -%}
             {%- endif -%}
         {%- else -%}
             {%- set node = graph.nodes[unique_id] -%}

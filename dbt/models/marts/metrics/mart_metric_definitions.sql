@@ -11,7 +11,7 @@ with definitions as (
         {%- for metric in defined_metrics() %}
         (
             {%- for field in fields %}{{ text(metric[field]) }}, {% endfor %}
-            {%- for list in lists %}{{ text(metric[list] | join(", ")) }}{{ ", " if not loop.last }}{% endfor -%}
+            {%- for list in lists %}{{ text(metric[list] | join("; " if list == "policies" else ", ")) }}{{ ", " if not loop.last }}{% endfor -%}
         )
         {{- "," if not loop.last }}
         {%- else %}

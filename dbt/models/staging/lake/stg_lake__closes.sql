@@ -1,0 +1,15 @@
+select
+    metric_name,
+    period_grain,
+    slice_dimension,
+    slice_value,
+    numerator,
+    denominator,
+    value,
+    definition_version,
+    policies,
+    release_id,
+    ledger_seq,
+    period_start,
+    measured_at,
+from {{ source('lake', 'closes') }}
