@@ -20,3 +20,11 @@
 {% macro as_of_end() -%}
     (select as_of_end_at from {{ ref("int_quality__as_of") }})
 {%- endmacro %}
+
+
+{#- The first day of the week that contains a day; weeks begin on week_start. -#}
+{% macro week_start_of(day) -%}
+    {%- set weekdays = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] -%}
+    {%- set days_after_monday = weekdays.index(var("week_start")) -%}
+    cast(date_trunc('week', {{ day }} - {{ days_after_monday }}) as date) + {{ days_after_monday }}
+{%- endmacro %}

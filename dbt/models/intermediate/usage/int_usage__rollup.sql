@@ -95,13 +95,10 @@ qualified as (
     select
         *,
         {% if var("active_events") -%}
-        list_contains(
-            list_transform(string_split('{{ var("active_events") | replace("'", "''") }}', ','), name -> trim(name)),
-            event_name
-        ) as is_active,
+        event_name in ('{{ var("active_events").replace("'", "''").split(",") | map("trim") | join("', '") }}')
         {%- else -%}
-        true as is_active,
-        {%- endif %}
+        true
+        {%- endif %} as is_active,
     from usage
 ),
 

@@ -1,0 +1,87 @@
+-- Every account that is known by the end of a period is in exactly one state of it, by its use in the
+-- period, in the one before, and ever before.
+with usage_data as (
+    select min(occurred_date) as first_day
+    from {{ ref('int_usage__account_days') }}
+),
+
+periods as (
+    select 'month' as period_grain, period_start, period_end, is_complete_period,
+    from {{ ref('int_quality__months') }}
+    inner join usage_data on period_end > first_day
+    union all
+    select
+        'week',
+        cast(unnest(range({{ week_start_of('first_day') }}, {{ as_of_date() }} + 1, interval 7 day)) as date)
+            as week_start,
+        week_start + 7,
+        week_start + 6 <= {{ as_of_date() }},
+    from usage_data
+),
+
+active as (
+    select distinct
+        account_id,
+        unnest(['month', 'week']) as period_grain,
+        unnest([cast(date_trunc('month', occurred_date) as date), {{ week_start_of('occurred_date') }}])
+            as period_start,
+    from {{ ref('int_usage__account_days') }}
+    where active_events > 0
+),
+
+first_active as (
+    select account_id, period_grain, min(period_start) as first_active_start,
+    from active
+    group by all
+),
+
+created as (
+    select account_id, {{ local_date('signed_up_at') }} as created_date,
+    from {{ ref('int_accounts__accounts') }}
+),
+
+accounts as (
+    select
+        account_id,
+        any_value(created_date) as created_date,
+        least(any_value(created_date), min(occurred_date)) as known_from,
+    from created
+    full join {{ ref('int_usage__account_days') }} using (account_id)
+    group by account_id
+),
+
+spine as (
+    select
+        accounts.account_id,
+        periods.*,
+        first_active.first_active_start,
+        coalesce(accounts.created_date < periods.period_start, false) as is_created_before,
+        active.account_id is not null as is_active,
+        coalesce(
+            lag(active.account_id is not null) over (
+                partition by accounts.account_id, periods.period_grain order by periods.period_start
+            ),
+            false
+        ) as was_active,
+    from accounts
+    inner join periods on accounts.known_from < periods.period_end and accounts.known_from <= {{ as_of_date() }}
+    left join first_active using (account_id, period_grain)
+    left join active using (account_id, period_grain, period_start)
+)
+
+select
+    account_id,
+    period_grain,
+    case
+        when is_active and period_start = first_active_start
+            then if(is_created_before, 'late_start', 'new')
+        when is_active and was_active then 'returning'
+        when is_active then 'resurrecting'
+        when was_active then 'dormant'
+        when first_active_start < period_start then 'inactive'
+        else 'never_active'
+    end as state,
+    is_complete_period,
+    period_start,
+    period_end,
+from spine
