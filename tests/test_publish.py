@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dagster_project.core import publish as publishing
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import Release, current_release, publish
 
@@ -87,7 +88,7 @@ def test_a_reader_with_the_old_release_open_keeps_reading_it(
     assert rows(published, "select release_id from release") == [(release(2).release_id,)]
 
 
-@pytest.mark.parametrize(("keep", "left"), [(7, ["1", "2", "3"]), (2, ["2", "3"]), (0, ["3"])])
+@pytest.mark.parametrize(("keep", "left"), [(7, ["1", "2", "3"]), (2, ["2", "3"]), (0, ["2", "3"])])
 def test_the_newest_releases_are_kept(
     tmp_path: Path, warehouse: Path, keep: int, left: list[str]
 ) -> None:
@@ -96,6 +97,37 @@ def test_the_newest_releases_are_kept(
         publish(warehouse, published, release(number), keep)
     kept = sorted(path.name for path in (published / "releases").iterdir())
     assert kept == [release(int(number)).release_id for number in left]
+
+
+def test_a_clock_that_was_put_back_does_not_cost_the_new_release(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    for number in (5, 6, 1):
+        publish(warehouse, published, release(number), keep=2)
+    assert rows(published, "select release_id from release") == [(release(1).release_id,)]
+
+
+def test_a_first_publish_killed_before_its_last_step_has_published_nothing(
+    tmp_path: Path, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tmp_path / "published"
+    link = publishing._link
+
+    def killed(name: Path, target: Path) -> None:
+        if name.name == "current":
+            raise KeyboardInterrupt
+        link(name, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_link", killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish(warehouse, published, release(1), keep=7)
+    # It is not taken for done, and nothing that could be opened is half.
+    assert current_release(published) == {}
+    assert not (published / "marts.duckdb").exists()
+    publish(warehouse, published, release(2), keep=7)
+    assert rows(published, "select release_id from release") == [(release(2).release_id,)]
 
 
 def test_what_a_killed_publish_left_is_swept_and_never_seen(

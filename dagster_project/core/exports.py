@@ -261,6 +261,8 @@ def append_to_ledger(lake: Lake, line: Extraction) -> None:
             file.seek(0)
             end = file.truncate(file.read().rfind(b"\n") + 1)
         file.write(json.dumps({"seq": end, **asdict(line)}, default=str).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _from_json(text: bytes) -> Extraction:

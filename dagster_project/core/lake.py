@@ -4,7 +4,9 @@ Every path of the data folder is spelled here and nowhere else, so that another 
 landing files can be added in one module. Nothing here reads what a file says.
 """
 
+import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,11 +126,27 @@ class Lake:
         finally:
             unfinished.unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what killed runs left unfinished; the caller holds the lock and has begun
+        nothing yet."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
 
 def put(unfinished: Path, target: Path) -> None:
     """Move a finished file of the same file system to its place, replacing what is there whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    sync(unfinished)
     unfinished.replace(target)
+
+
+def sync(file: Path) -> None:
+    """Wait until a file is on the disk: what is committed after it must not outlive it when the
+    power fails."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_ignored(name: str) -> bool:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster_project.core.lake import sync
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -53,19 +55,25 @@ def publish(
     The table `mart_status` says of each mart how many rows it has, and no_data where it has none.
     `write_also` may add to the folder of the release before it is switched to.
 
-    The newest `keep` releases stay, the new one always. A reader that has an older release open
-    keeps reading it. Raises duckdb.Error before anything is switched.
+    The newest `keep` releases stay, the new one and the one before it always: somebody may be just
+    opening that. A reader that has an older release open keeps reading it. Raises duckdb.Error and
+    OSError before anything is switched.
     """
     releases = published / "releases"
     releases.mkdir(parents=True, exist_ok=True)
     _sweep(published)
     unfinished = releases / f"{release.release_id}{_UNFINISHED}"
     rows = _write(warehouse, unfinished, release, write_also)
+    for file in [*unfinished.glob("*.*"), *unfinished.glob("parquet/*")]:
+        sync(file)
     unfinished.replace(releases / release.release_id)
-    _link(published / "current", Path("releases") / release.release_id)
+    # Last what counts: a kill in between leaves the release unpublished, and it is built again.
     _link(published / "marts.duckdb", Path("current") / "marts.duckdb")
     _link(published / "parquet", Path("current") / "parquet")
-    for old in sorted(releases.iterdir(), reverse=True)[max(keep, 1) :]:
+    _link(published / "current", Path("releases") / release.release_id)
+    # By name, and not counting on a clock that was never put back.
+    others = sorted(it for it in releases.iterdir() if it.name != release.release_id)
+    for old in others[::-1][max(keep - 1, 1) :]:
         shutil.rmtree(old)
     return rows
 

@@ -21,7 +21,9 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         self,
         context: dg.InitResourceContext,  # noqa: ARG002
     ) -> Iterator["DataDirLock"]:
-        with exclusive(Lake(_settings.data_dir).lock, on_wait=dg.get_dagster_logger().info):
+        lake = Lake(_settings.data_dir)
+        with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info):
+            lake.sweep()
             yield self
 
 
