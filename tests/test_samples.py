@@ -326,7 +326,30 @@ CASES = {
         having date_trunc('month', min(started_at)) = date_trunc('month', max(ended_at))
             and count(*) = count(ended_at) and bool_and(trial_end_at is null)""",
     "a start in the future": "from subscriptions where started_at >= date '2025-07-01'",
-    "an annual term": "from subscriptions where term_end_date > started_at",
+    "an annual term": "from subscriptions where term_end_date > started_at + interval 360 day",
+    "a half-year term": """
+        from subscriptions where term_end_date < started_at + interval 181 day""",
+    "a term renewed at a higher price": """
+        from followed where term_end_date = (ended_at - interval 1 microsecond)::date
+            and next_term > term_end_date and next_amount > unit_amount_minor
+            and next_tier = plan_tier""",
+    "a term renewed on a dearer plan": """
+        from followed where next_term > term_end_date and next_tier <> plan_tier""",
+    "a term renewed for fewer seats": """
+        from followed where next_term > term_end_date and next_quantity < quantity""",
+    "a yearly term renewed for another year": """
+        from followed where billing_interval = 'year' and next_term > term_end_date + 364""",
+    "a term that was not renewed": """
+        from subscriptions where status = 'canceled'
+            and term_end_date = (ended_at - interval 1 microsecond)::date""",
+    "a term that ran out a few days ago and may still be renewed": """
+        from subscriptions where status = 'active' and ended_at > date '2025-06-24'
+            and term_end_date = (ended_at - interval 1 microsecond)::date""",
+    "a term that ends in a coming month": """
+        from subscriptions where ended_at is null and term_end_date > date '2025-06-30'""",
+    "a trial whose first payment failed": """
+        from subscriptions a join subscriptions b using (subscription_id)
+        where a.status = 'trialing' and b.past_due_since = a.ended_at and b.status = 'canceled'""",
     "an account in billing but not in crm": """
         from subscriptions anti join accounts using (account_id)""",
     "an account in crm but not in billing": """
@@ -449,6 +472,7 @@ def followed(world: World) -> World:
             b.unit_amount_minor as next_amount,
             b.plan_tier as next_tier,
             b.discount_percent as next_discount,
+            b.term_end_date as next_term,
         from subscriptions as a
         join subscriptions as b
             on a.subscription_id = b.subscription_id and a.ended_at = b.started_at

@@ -11,6 +11,9 @@
     "mart_usage_before_churn": ["unused_rate"],
     "mart_contacts_account_period": ["email_answer_rate", "two_way_share"],
     "mart_listening": ["share_of_voice", "mean_rating_share"],
+    "mart_renewals": ["renewal_rate", "best_case_rate", "account_renewal_rate"],
+    "mart_trial_conversion": ["conversion_rate", "rate_30", "rate_60", "rate_90"],
+    "mart_fit_segments": ["share_of_accounts", "share_of_mrr", "logo_retention_rate"],
 } %}
 {%- for mart, rates in bounded.items() %}
 {%- set mart_loop = loop %}

@@ -18,6 +18,7 @@
     "mart_churn_reasons",
     "mart_switched_to",
 ] %}
+{%- set marts = ["mart_mrr_bridge", "mart_churn_scoreboard", "mart_retention_nrr_grr", "mart_cohort_retention", "mart_portfolio_growth", "fct_mrr_movements", "mart_survey_scores", "mart_onboarding_throughput", "mart_renewals", "mart_plan_migration", "mart_trial_conversion", "mart_unit_economics", "mart_fit_segments", "mart_contacts_account_period", "mart_metrics"] %}
 {%- for mart in marts %}
 select '{{ mart }}' as mart, period_start,
 from {{ ref(mart) }}

@@ -3,7 +3,7 @@
     "mart_mrr_bridge": ["opening_mrr", "new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr", "fx_mrr", "closing_mrr", "opening_accounts", "new_accounts", "reactivated_accounts", "expanded_accounts", "contracted_accounts", "churned_accounts", "closing_accounts"],
     "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats"],
     "mart_portfolio_growth": ["opening_mrr", "closing_mrr", "closing_accounts"],
-    "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr"],
+    "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr", "up_for_renewal_mrr", "renewed_mrr", "expansion_mrr"],
     "mart_metrics": ["numerator", "denominator"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "int_support__slice_months": ["accounts", "solved_tickets", "backlog_at_close"],
@@ -12,6 +12,8 @@
     "mart_usage_active_days": ["users_exactly"],
     "mart_usage_lifecycle": ["new_accounts", "late_start_accounts", "returning_accounts", "resurrecting_accounts", "dormant_accounts", "inactive_accounts", "never_active_accounts"],
     "mart_churn_reasons": ["exits", "mrr_lost", "exits_won_back", "cancellations", "cancellations_without_exit"],
+    "mart_renewals": ["exposed_mrr", "renewed_mrr", "renewed_capped", "lost_mrr", "open_mrr", "exposed_accounts", "renewed_accounts", "lost_accounts", "open_accounts"],
+    "mart_unit_economics": ["trial_mrr", "committed_mrr", "contracted_mrr", "scheduled_loss_mrr"],
 } %}
 {%- set further_keys = {
     "mart_retention_nrr_grr": "|| window_months",

@@ -45,12 +45,19 @@ STORIES = {
     "churn": Story(4, ((190, "cancel"),)),
     "cancel_requested": Story(1, ((60, "request_cancel"),), age=85),
     "return": Story(2, ((110, "cancel"), (260, "return"))),
-    "late_renewal": Story(2, ((70, "lapse"), (75, "renew"))),
+    "late_renewal": Story(2, ((70, "lapse"), (75, "renew_late"))),
     "brief_life": Story(2, ((12, "cancel"),)),
     "trial_converted": Story(2, ((0, "trial"), (14, "convert"))),
     "trial_inside_row": Story(1, ((0, "trial_until"),)),
     "trial_lost": Story(2, ((0, "trial"), (14, "cancel"))),
     "trial_running": Story(1, ((0, "trial"),), age=6),
+    "trial_not_paid": Story(1, ((0, "trial"), (14, "fail_payment"), (50, "write_off"))),
+    "term_renewed": Story(2, ((0, "term"), (180, "renew_dearer"), (360, "renew"))),
+    "term_upgraded": Story(1, ((0, "term"), (180, "renew_next_plan"))),
+    "term_downsold": Story(1, ((0, "term"), (180, "renew_fewer_seats"))),
+    "term_lost": Story(1, ((0, "term"), (180, "cancel"))),
+    "term_awaited": Story(1, ((0, "term"), (180, "run_out")), age=183),
+    "term_running": Story(1, ((0, "term"),), age=160),
     "future_start": Story(1, age=-21),
     "unknown_to_crm": Story(1),
     "prospect": Story(1),
@@ -61,6 +68,7 @@ TIERS = {"starter": 15, "growth": 35, "scale": 60}  # list price per seat and mo
 COUNTRIES = {"US": "USD", "CA": "USD", "GB": "GBP", "DE": "EUR", "FR": "EUR", "JP": "JPY"}
 INTERVALS = [("month", 1)] * 14 + [("year", 1)] * 4 + [("month", 3), ("week", 1), ("day", 1)]
 MONTHS_CHARGED = {"day": 1 / 30, "week": 0.25, "month": 1.0, "year": 10.0}
+HALF_YEAR, YEAR = 180, 365  # lengths of a contract's term (days)
 INTERVAL_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 CSMS = [f"csm.{name}@example.com" for name in ("aardvark", "badger", "caracal", "dodo")]
 COMPETITORS = ("Contrivia", "Placeholdr")
@@ -140,6 +148,10 @@ def list_price_minor(tier: str, row: Row) -> int:
     return round(TIERS[tier] * months * (150 if row["currency"] == "JPY" else 100))
 
 
+def last_day_of_term(start: datetime, days: int) -> date:
+    return (start + timedelta(days, microseconds=-1)).date()
+
+
 def next_plan(row: Row) -> Row:
     # After the last tier comes the first again, so that plans change in both directions.
     tiers = list(TIERS)
@@ -164,6 +176,11 @@ CHANGES: dict[str, Callable[[Row], Row]] = {
     "trial_until": lambda row: {"trial_end_at": row["started_at"] + timedelta(14)},
     "trial": lambda row: {**CHANGES["trial_until"](row), "status": "trialing"},
     "convert": lambda _: {"status": "active"},
+    "term": lambda row: {"term_end_date": last_day_of_term(row["started_at"], HALF_YEAR)},
+    "renew": lambda row: CHANGES["term"](row),
+    "renew_dearer": lambda row: CHANGES["price_up"](row) | CHANGES["term"](row),
+    "renew_next_plan": lambda row: next_plan(row) | CHANGES["term"](row),
+    "renew_fewer_seats": lambda row: CHANGES["seats_down"](row) | CHANGES["term"](row),
 }
 
 
@@ -191,12 +208,14 @@ def subscription_rows(account: Account) -> list[Row]:
         "is_cancelled": False,
     }
     row["unit_amount_minor"] = list_price_minor(account.tier, row)
-    if interval == "year":
-        row["term_end_date"] = account.starts_at.date() + timedelta(364)
+    steps = STORIES[account.story].steps
+    has_term = (0, "term") in steps
     rows = [row]
-    stretch = rng.uniform(0.85, 1.15)  # one factor for the whole story keeps its steps in order
-    for days, change in STORIES[account.story].steps:
-        at = account.starts_at + timedelta(days if days <= 14 else round(days * stretch))
+    # One factor for the whole story keeps its steps in order; a term is as long as it is.
+    stretch = rng.uniform(0.85, 1.15)
+    for days, change in steps:
+        is_exact = has_term or days <= 14
+        at = account.starts_at + timedelta(days if is_exact else round(days * stretch))
         row = rows[-1]
         opened = {**row, "started_at": at, "booked_at": at, "is_cancelled": False}
         match change:
@@ -207,12 +226,14 @@ def subscription_rows(account: Account) -> list[Row]:
                 row |= {"ended_at": at, "cancel_requested_at": asked_at, "is_cancelled": True}
             case "write_off" | "drop_add_on":
                 row |= {"ended_at": at, "is_cancelled": True}
+            case "run_out":
+                row |= {"ended_at": at}
             case "request_cancel":
                 row |= {"cancel_requested_at": at}
             case "lapse":
                 month_end = at.replace(day=monthrange(at.year, at.month)[1])
                 row |= {"ended_at": month_end - timedelta(1)}
-            case "renew":
+            case "renew_late":
                 back_at = row["ended_at"] + timedelta(4)
                 rows.append({**opened, "started_at": back_at, "booked_at": back_at})
                 rows[-1]["ended_at"] = None
@@ -225,7 +246,26 @@ def subscription_rows(account: Account) -> list[Row]:
             case _:
                 row |= {"ended_at": at}
                 rows.append(opened | CHANGES[change](opened))
+    if interval == "year" and not has_term:
+        rows = [term for row in rows for term in yearly_terms(row, account.starts_at)]
     return rows
+
+
+def yearly_terms(row: Row, starts_at: datetime) -> list[Row]:
+    """A row of a yearly contract, cut where one year ends and the next begins at the same price."""
+    terms = [row]
+    for year in range(1, 8):
+        renewed_at = starts_at + timedelta(YEAR * year)
+        row = terms[-1]
+        if renewed_at <= row["started_at"]:
+            continue
+        row["term_end_date"] = last_day_of_term(renewed_at, 0)
+        asked_at = row.get("cancel_requested_at") or datetime.max
+        if min(row.get("ended_at") or datetime.max, asked_at) <= renewed_at:
+            break
+        terms.append({**row, "started_at": renewed_at, "booked_at": renewed_at})
+        row |= {"ended_at": renewed_at, "cancel_requested_at": None, "is_cancelled": False}
+    return terms
 
 
 def subscriptions(facts: Facts, account: Account, rows: list[Row]) -> None:

@@ -21,10 +21,6 @@ events as (
         row_number() over (
             partition by account_id, rollup.event_name order by occurred_at, event_id, landing_date
         ) <= names.nth
-),
-
-outcomes as (
-    {{ newest_snapshot([['crm', 'desired_outcomes']]) }}
 )
 
 select 'event' as source, *
@@ -43,6 +39,6 @@ select
     account_id,
     outcome_id as occurrence_id,
     achieved_at as occurred_at,
-    {{ local_date('achieved_at') }} as occurred_date,
-from outcomes
-where achieved_at < {{ as_of_end() }}
+    achieved_date as occurred_date,
+from {{ ref('int_accounts__desired_outcomes') }}
+where achieved_at is not null

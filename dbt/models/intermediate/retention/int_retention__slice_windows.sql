@@ -4,6 +4,8 @@
     "cohort_accounts": "bigint", "retained_accounts": "bigint",
     "opening_mrr": "decimal(38, 6)", "closing_mrr_of_cohort": "decimal(38, 6)",
     "reactivated_mrr_of_cohort": "decimal(38, 6)", "retained_mrr": "decimal(38, 6)",
+    "up_for_renewal_mrr": "decimal(38, 6)", "renewed_mrr": "decimal(38, 6)",
+    "retained_not_due_mrr": "decimal(38, 6)", "expansion_mrr": "decimal(38, 6)",
 } %}
 with cohorts as (
     select

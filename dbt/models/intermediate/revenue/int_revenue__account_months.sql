@@ -1,28 +1,14 @@
 -- An account's MRR from close to close, and how it moved. Losses are positive.
 with closes as (
     select
-        periods.account_id,
-        months.period_start,
-        {% if var("fx_policy") == "period_end" -%}
-        sum(cast(periods.mrr_original * closing.base_per_unit as decimal(38, 6))) as mrr,
-        sum(cast(periods.mrr_original * following.base_per_unit as decimal(38, 6))) as revalued_mrr,
-        {%- else -%}
-        sum(periods.mrr) as mrr,
-        sum(periods.mrr) as revalued_mrr,
-        {%- endif %}
-        sum(periods.seats) as seats,
-    from {{ ref('int_revenue__account_periods') }} as periods
-    inner join {{ ref('int_quality__months') }} as months
-        on periods.period_from < months.close_at and periods.period_to >= months.close_at
-    {% if var("fx_policy") == "period_end" -%}
-    {% for rate, month in [("closing", 0), ("following", 1)] -%}
-    inner join {{ ref('int_revenue__fx_rates') }} as {{ rate }}
-        on
-            {{ rate }}.currency = periods.currency
-            and months.period_end + interval {{ month }} month - interval 1 day >= {{ rate }}.valid_from
-            and months.period_end + interval {{ month }} month - interval 1 day < {{ rate }}.valid_to
-    {% endfor -%}
-    {% endif -%}
+        account_id,
+        period_start,
+        sum(mrr) as mrr,
+        sum(revalued_mrr) as revalued_mrr,
+        sum(seats) as seats,
+        -- The rule of the plan-tier slice.
+        arg_max(plan_tier, (started_at, mrr, subscription_id)) filter (mrr > 0) as plan_tier,
+    from {{ ref('int_revenue__item_months') }}
     group by all
 ),
 
@@ -46,6 +32,7 @@ states as (
         coalesce(closes.mrr, 0) as closing_mrr,
         coalesce(closes.revalued_mrr, 0) as revalued_mrr,
         coalesce(closes.seats, 0) as seats,
+        closes.plan_tier,
     from first_closes
     inner join {{ ref('int_quality__months') }} as months
         on months.period_start >= first_closes.cohort_start
@@ -60,6 +47,12 @@ customers as (
         is_covered and bool_or(closing_mrr > 0) over (
             partition by account_id, closes_without_cover order by period_start
         ) as is_customer,
+        -- Of a customer that pays nothing, the plan that was paid last.
+        if(
+            is_customer,
+            last_value(plan_tier ignore nulls) over (partition by account_id order by period_start),
+            'none'
+        ) as closing_plan,
     from states
 ),
 
@@ -70,6 +63,7 @@ changes as (
         lag(closing_mrr, 1, 0) over by_account as opening_mrr,
         lag(revalued_mrr, 1, 0) over by_account as held_mrr,
         lag(seats, 1, 0) over by_account as opening_seats,
+        lag(closing_plan, 1, 'none') over by_account as opening_plan,
     from customers
     window by_account as (partition by account_id order by period_start)
 ),
@@ -92,6 +86,8 @@ select
     cohort_start,
     period_start,
     movement,
+    opening_plan,
+    closing_plan,
     opening_mrr,
     held_mrr - opening_mrr as fx_mrr,
     if(movement = 'new', closing_mrr, 0) as new_mrr,

@@ -1,6 +1,7 @@
 {% set tolerance = "interval " ~ var("gap_tolerance_days") ~ " day" %}
--- The step function of an account's MRR: between two neighbouring starts and ends of its items nothing
--- changes. Zero-priced time is no customer time, unless free_after_paid keeps a paid account on.
+-- The step function of an account's MRR, item by item: between two neighbouring starts and ends of its
+-- items nothing changes. Zero-priced time is no customer time, unless free_after_paid keeps a paid
+-- account on.
 with items as (
     select *, coalesce(covered_to, {{ as_of_end() }}) as covered_until
     from {{ ref('int_revenue__item_periods') }}
@@ -23,7 +24,7 @@ segments as (
 ),
 
 active as (
-    select segments.*, items.currency, items.mrr_original, items.mrr, items.quantity,
+    select segments.*, items.* exclude (account_id),
     from segments
     inner join items
         on
@@ -38,22 +39,9 @@ active as (
     {%- endif %}
 ),
 
-totals as (
-    select
-        account_id,
-        period_from,
-        period_to,
-        currency,
-        sum(mrr_original) as mrr_original,
-        sum(mrr) as mrr,
-        coalesce(sum(quantity) filter (mrr > 0), 0) as seats,
-    from active
-    group by all
-),
-
 account_totals as (
     select account_id, period_from, period_to, sum(mrr) as mrr,
-    from totals
+    from active
     group by all
 ),
 
@@ -108,11 +96,15 @@ bridged as (
 select
     account_id,
     bridged.spell_number,
-    totals.currency,
-    totals.mrr_original,
-    totals.mrr,
-    totals.seats,
+    active.subscription_id,
+    active.started_at,
+    active.plan_tier,
+    active.term_end_date,
+    active.currency,
+    active.mrr_original,
+    active.mrr,
+    if(active.mrr > 0, active.quantity, 0) as seats,
     bridged.period_from,
     bridged.period_to,
 from bridged
-inner join totals using (account_id, period_from)
+inner join active using (account_id, period_from)

@@ -1,9 +1,8 @@
--- When a subscription row covers its account, and for how much a month. Every policy about a single
--- subscription is decided here. Ends are null while they lie beyond the as-of day; covered_to is later
--- than service_ended_at only where mrr_snapshot counts a whole month for any moment of it.
+-- When a subscription row covers its account. Every policy about the time of a single subscription is
+-- decided here. Ends are null while they lie beyond the as-of day; covered_to is later than
+-- service_ended_at only where mrr_snapshot counts a whole month for any moment of it.
 with subscriptions as (
-    select *, min(started_at) over (partition by subscription_id) as first_started_at
-    from {{ ref('int_revenue__subscriptions') }}
+    select * from {{ ref('int_revenue__subscriptions') }}
 ),
 
 {% if var("churn_recognition") == "cancel_effective" -%}
@@ -57,7 +56,7 @@ recognised as (
         status <> 'paused'
         and not (status = 'canceled' and ended_at is null)
         {% if var("trial_policy") == "exclude" %}and status <> 'trialing'{% endif %}
-),
+){{ "," if var("mrr_snapshot") == "any_time" }}
 
 {% if var("mrr_snapshot") == "any_time" -%}
 -- Active at any moment of a month is active at its close, once a cover that ends inside a month is
@@ -82,48 +81,33 @@ covered as (
             covered_from < coalesce(ends_at, timestamp 'infinity')
             and covered_from < {{ as_of_end() }}
     )
-),
-
-{% endif -%}
-priced as (
-    select
-        *,
-        cast(list_amount as double)
-        {% if var("discount_policy") == "all" %}* (1 - coalesce(discount_percent, 0) / 100){% endif %}
-        * case billing_interval
-            when 'year' then 1 / 12
-            when 'month' then 1
-            when 'week' then 52 / 12
-            when 'day' then 365 / 12
-        end
-        / interval_count as monthly_amount,
-    from {{ "covered" if var("mrr_snapshot") == "any_time" else "recognised" }}
 )
 
+{% endif -%}
 select
     subscription_id,
     account_id,
     plan_id,
     plan_tier,
     status,
-    priced.currency,
-    billing_interval || ' x ' || interval_count as term,
+    currency,
+    term,
+    term_end_date,
     quantity,
-    coalesce(discount_percent, 0) as discount_percent,
-    -- Finer than MRR, because it is multiplied with a rate before it is rounded.
-    try_cast(monthly_amount as decimal(38, 9)) as mrr_original,
-    try_cast(monthly_amount * base_per_unit as decimal(18, 6)) as mrr,
+    discount_percent,
+    mrr_original,
+    mrr,
     is_dunned,
+    -- Overdue since it began: nothing was ever paid for it.
+    status <> 'active' and coalesce(
+        past_due_since <= greatest(started_at, trial_end_at), status = 'past_due'
+    ) as is_overdue,
     started_at,
     covered_from,
+    if(status = 'trialing', null, greatest(started_at, trial_end_at)) as paid_from,
     if(service_ends_at < {{ as_of_end() }}, service_ends_at, null) as service_ended_at,
     if(ends_at < {{ as_of_end() }}, ends_at, null) as covered_to,
-from priced
-left join {{ ref('int_revenue__fx_rates') }} as rates
-    on
-        rates.currency = priced.currency
-        and {{ local_date('first_started_at') }} >= rates.valid_from
-        and {{ local_date('first_started_at') }} < rates.valid_to
+from {{ "covered" if var("mrr_snapshot") == "any_time" else "recognised" }}
 where
     -- An empty cover earns nothing, but tells of the dunning that ended what came before.
     (covered_from < coalesce(ends_at, timestamp 'infinity') or (is_dunned and covered_from = ends_at))

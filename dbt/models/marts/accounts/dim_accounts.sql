@@ -27,6 +27,7 @@ select
     slices.plan_tier,
     slices.country,
     slices.acquisition_channel,
+    fit.fit_class,
     accounts.industry,
     accounts.use_case,
     accounts.employee_count,
@@ -38,6 +39,7 @@ select
     if(coalesce(latest.closing_accounts, 0) = 0, spells.last_churned_at, null) as churned_at,
     accounts.contract_start_date,
 from slices
+left join {{ ref('int_accounts__fit') }} as fit using (account_id)
 left join {{ ref('int_accounts__accounts') }} as accounts using (account_id)
 left join spells using (account_id)
 left join latest using (account_id)

@@ -1,0 +1,156 @@
+-- What a customer is worth, and what is contracted beyond what is paid now. What is contracted is known
+-- of the as-of day alone, because a snapshot does not say since when.
+{%- set horizon_days = var("ltv_horizon_months") ~ " * 365 / 12" %}
+with months as (
+    select
+        slice_dimension,
+        slice_value,
+        closing_mrr,
+        closing_accounts,
+        {{ metric('logo_churn_rate') }} as logo_churn_rate,
+        is_complete_period,
+        period_start,
+        period_end,
+    from {{ ref('int_revenue__slice_months') }}
+),
+
+-- The six months before, the row's own left out.
+smoothed as (
+    select
+        * exclude (logo_churn_rate),
+        sum(logo_churn_rate) over six_months as churn_rates_6m,
+        count(logo_churn_rate) over six_months as churn_months_6m,
+    from months
+    window six_months as (
+        partition by slice_dimension, slice_value
+        order by period_start
+        rows between 6 preceding and 1 preceding
+    )
+),
+
+-- The area under the survival curve of first spells up to the horizon. Up to its first age the curve is
+-- 1; after its last it is held.
+steps as (
+    select
+        slice_dimension,
+        slice_value,
+        age_days,
+        survival,
+        lag(survival, 1, 1) over by_age as survival_before,
+        lag(age_days, 1, 0) over by_age as age_before,
+        lead(age_days) over by_age is null as is_last,
+    from {{ ref('int_retention__survival') }}
+    where subject = 'logo'
+    window by_age as (partition by slice_dimension, slice_value order by age_days)
+),
+
+lifetimes as (
+    select
+        slice_dimension,
+        slice_value,
+        sum(
+            survival_before * (least(age_days, {{ horizon_days }}) - least(age_before, {{ horizon_days }}))
+            + if(is_last, survival * greatest({{ horizon_days }} - age_days, 0), 0)
+        ) * 12 / 365 as restricted_months,
+        max(age_days) * 12 / 365 as observed_months,
+    from steps
+    group by all
+),
+
+trial_rows as (
+    select
+        slices.slice_dimension,
+        slices.slice_value,
+        months.period_start,
+        sum({{ mrr_on('subscriptions', 'months.period_start') }}) as trial_mrr,
+    from {{ ref('int_revenue__subscriptions') }} as subscriptions
+    inner join {{ ref('int_quality__months') }} as months
+        on
+            subscriptions.started_at < months.close_at
+            and subscriptions.trial_until >= months.close_at
+            and subscriptions.trial_until > subscriptions.started_at
+    inner join {{ ref('int_accounts__slices') }} as slices using (account_id)
+    group by all
+),
+
+-- Rows that go on, as far as nobody has asked to end them, and the next row of each subscription.
+contracted as (
+    select subscriptions.*
+    from {{ ref('int_revenue__subscriptions') }} as subscriptions
+    semi join {{ ref('int_revenue__item_periods') }} as items
+        on
+            subscriptions.subscription_id = items.subscription_id
+            and subscriptions.started_at = items.started_at
+            and items.covered_to is null
+    where ended_at is null and (cancel_requested_at is null or cancel_requested_at >= {{ as_of_end() }})
+    union all
+    from (
+        from {{ ref('int_revenue__subscriptions') }}
+        where started_at >= {{ as_of_end() }}
+        qualify row_number() over (partition by subscription_id order by started_at) = 1
+    )
+    where status in ('active', 'past_due') and trial_until = started_at
+),
+
+counted as (
+    select account_id, {{ mrr_on('contracted', as_of_date()) }} as mrr,
+    from contracted
+    where mrr is not null
+    {% if var("account_mrr_policy") == "latest_start" -%}
+    qualify row_number() over (
+        partition by account_id order by started_at desc, contracted.mrr desc, subscription_id desc
+    ) = 1
+    {%- endif %}
+),
+
+closing as (
+    select account_id, closing_mrr
+    from {{ ref('int_revenue__account_months') }}
+    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+),
+
+commitments as (
+    select
+        account_id,
+        coalesce(counted.mrr, 0) as committed_mrr,
+        coalesce(closing.closing_mrr, 0) as closing_mrr,
+    from (select account_id, sum(mrr) as mrr from counted group by all) as counted
+    full join closing using (account_id)
+),
+
+committed as (
+    select
+        slice_dimension,
+        slice_value,
+        (select as_of_month from {{ ref('int_quality__as_of') }}) as period_start,
+        sum(committed_mrr) as committed_mrr,
+        sum(greatest(committed_mrr - closing_mrr, 0)) as contracted_mrr,
+        sum(greatest(closing_mrr - committed_mrr, 0)) as scheduled_loss_mrr,
+    from commitments
+    inner join {{ ref('int_accounts__slices') }} using (account_id)
+    group by all
+)
+
+select
+    slice_dimension,
+    slice_value,
+    closing_mrr,
+    closing_accounts,
+    churn_rates_6m,
+    churn_months_6m,
+    {{ var("gross_margin_rate") }}::double as gross_margin_rate,
+    restricted_months,
+    observed_months,
+    coalesce(trial_mrr, 0)::decimal(38, 6) as trial_mrr,
+    period_start = as_of_month as is_as_of,
+    if(is_as_of, coalesce(committed_mrr, 0), null)::decimal(38, 6) as committed_mrr,
+    if(is_as_of, coalesce(contracted_mrr, 0), null)::decimal(38, 6) as contracted_mrr,
+    if(is_as_of, coalesce(scheduled_loss_mrr, 0), null)::decimal(38, 6) as scheduled_loss_mrr,
+    is_complete_period,
+    period_start,
+    period_end,
+from smoothed
+cross join {{ ref('int_quality__as_of') }}
+left join lifetimes using (slice_dimension, slice_value)
+left join trial_rows using (slice_dimension, slice_value, period_start)
+left join committed using (slice_dimension, slice_value, period_start)

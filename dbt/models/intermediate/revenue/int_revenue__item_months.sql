@@ -1,0 +1,28 @@
+-- What makes up an account's MRR at a close. revalued_mrr is the same at the rate of the next close.
+select
+    periods.account_id,
+    periods.subscription_id,
+    periods.started_at,
+    coalesce(periods.plan_tier, 'unknown') as plan_tier,
+    periods.term_end_date,
+    {% if var("fx_policy") == "period_end" -%}
+    cast(periods.mrr_original * closing.base_per_unit as decimal(38, 6)) as mrr,
+    cast(periods.mrr_original * following.base_per_unit as decimal(38, 6)) as revalued_mrr,
+    {%- else -%}
+    periods.mrr,
+    periods.mrr as revalued_mrr,
+    {%- endif %}
+    periods.seats,
+    months.period_start,
+from {{ ref('int_revenue__account_periods') }} as periods
+inner join {{ ref('int_quality__months') }} as months
+    on periods.period_from < months.close_at and periods.period_to >= months.close_at
+{% if var("fx_policy") == "period_end" -%}
+{% for rate, month in [("closing", 0), ("following", 1)] -%}
+inner join {{ ref('int_revenue__fx_rates') }} as {{ rate }}
+    on
+        {{ rate }}.currency = periods.currency
+        and months.period_end + interval {{ month }} month - interval 1 day >= {{ rate }}.valid_from
+        and months.period_end + interval {{ month }} month - interval 1 day < {{ rate }}.valid_to
+{% endfor -%}
+{% endif %}

@@ -1,0 +1,3 @@
+select *
+from {{ ref('mart_unit_economics') }}
+where committed_mrr <> closing_mrr + contracted_mrr - scheduled_loss_mrr
