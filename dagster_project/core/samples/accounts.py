@@ -63,6 +63,11 @@ STORIES = {
     "prospect": Story(1),
 }
 
+# What came of the mid-market investment of dbt/seeds/investments.csv: steady accounts take a
+# quarter more seats on each of these days. Nothing came of the others.
+INVESTED_SEGMENT = "mid_market"
+INVESTMENT_PAYS_OFF = (date(2025, 1, 15), date(2025, 2, 15), date(2025, 3, 15))
+
 SEGMENTS = {"smb": (2, 12), "mid_market": (10, 60), "enterprise": (50, 400)}  # seats from, to
 TIERS = {"starter": 15, "growth": 35, "scale": 60}  # list price per seat and month (USD)
 COUNTRIES = {"US": "USD", "CA": "USD", "GB": "GBP", "DE": "EUR", "FR": "EUR", "JP": "JPY"}
@@ -248,6 +253,14 @@ def subscription_rows(account: Account) -> list[Row]:
                 rows.append(opened | CHANGES[change](opened))
     if interval == "year" and not has_term:
         rows = [term for row in rows for term in yearly_terms(row, account.starts_at)]
+    if account.story == "steady" and account.segment == INVESTED_SEGMENT:
+        for day in INVESTMENT_PAYS_OFF:
+            at, row = datetime.combine(day, time(9)), rows[-1]
+            if row["started_at"] < at:
+                row["ended_at"] = at
+                more = row["quantity"] + max(1, row["quantity"] // 4)
+                rows.append(row | {"started_at": at, "booked_at": at, "quantity": more})
+                del rows[-1]["ended_at"]
     return rows
 
 
