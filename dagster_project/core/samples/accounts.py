@@ -251,8 +251,6 @@ def subscription_rows(account: Account) -> list[Row]:
             case _:
                 row |= {"ended_at": at}
                 rows.append(opened | CHANGES[change](opened))
-    if interval == "year" and not has_term:
-        rows = [term for row in rows for term in yearly_terms(row, account.starts_at)]
     if account.story == "steady" and account.segment == INVESTED_SEGMENT:
         for day in INVESTMENT_PAYS_OFF:
             at, row = datetime.combine(day, time(9)), rows[-1]
@@ -261,6 +259,8 @@ def subscription_rows(account: Account) -> list[Row]:
                 more = row["quantity"] + max(1, row["quantity"] // 4)
                 rows.append(row | {"started_at": at, "booked_at": at, "quantity": more})
                 del rows[-1]["ended_at"]
+    if interval == "year" and not has_term:
+        rows = [term for row in rows for term in yearly_terms(row, account.starts_at)]
     return rows
 
 
