@@ -1,0 +1,106 @@
+-- What is known at a close of each paying account's health, component by component, on the component's own
+-- scale and as 0 to 100 between the seed's poor_at and good_at. Null where the export that would tell has
+-- told nothing of the account: a missing component takes no part, it is not a zero.
+with closes as (
+    select account_id, months.period_start, months.close_at, months.close_date,
+    from {{ ref('int_revenue__account_months') }}
+    inner join {{ ref('int_quality__months') }} as months using (period_start)
+    where closing_accounts = 1
+),
+
+-- Mattermost's points, of 25: no ticket at all is worse than one or two.
+tickets as (
+    select closes.account_id, period_start, count(tickets.ticket_id) as tickets_90d,
+    from closes
+    left join {{ ref('int_support__tickets') }} as tickets
+        on
+            closes.account_id = tickets.account_id
+            and not tickets.is_excluded
+            and tickets.created_date >= closes.close_date - 90
+            and tickets.created_date < closes.close_date
+    where exists (
+        select 1 from {{ ref('int_quality__export_days') }}
+        where export in ('tickets', 'support_tickets') and is_in_raw and landing_date <= {{ as_of_date() }}
+    )
+    group by all
+),
+
+-- Good 100, average 50, poor 0, over what people of the account answered lately.
+answers as (
+    select
+        closes.account_id,
+        closes.period_start,
+        avg(case score_class when 'favourable' then 100 when 'neutral' then 50 else 0 end) as survey_answers,
+    from closes
+    inner join {{ source('derived', 'survey_responses') }} as responses
+        on
+            closes.account_id = responses.account_id
+            and responses.responded_date >= closes.close_date - {{ var("health_survey_days") }}
+            and responses.responded_date < closes.close_date
+    where score_class is not null
+    group by all
+),
+
+past_due as (
+    select
+        closes.account_id,
+        closes.period_start,
+        max(greatest(date_diff('day', coalesce(past_due_since, started_at), close_at), 0)) as days_past_due,
+    from closes
+    inner join {{ ref('int_revenue__subscriptions') }} as subscriptions
+        on
+            closes.account_id = subscriptions.account_id
+            and subscriptions.status = 'past_due'
+            and subscriptions.started_at < closes.close_at
+            and coalesce(subscriptions.ended_at, timestamp 'infinity') >= closes.close_at
+    group by all
+),
+
+measured as (
+    select
+        closes.account_id,
+        closes.period_start,
+        usage.usage_change,
+        usage.days_since_last_event,
+        adoption.depth as adoption_depth,
+        adoption.breadth as adoption_breadth,
+        answers.survey_answers,
+        case
+            when tickets_90d = 0 then 12.5
+            when tickets_90d <= 2 then 25
+            when tickets_90d <= 4 then 18.75
+            when tickets_90d > 4 then 6.25
+        end as ticket_points,
+        contacts.last_touch_days,
+        coalesce(past_due.days_past_due, 0) as days_past_due,
+    from closes
+    left join {{ ref('int_usage__account_windows') }} as usage using (account_id, period_start)
+    left join {{ ref('int_adoption__account_months') }} as adoption using (account_id, period_start)
+    left join answers using (account_id, period_start)
+    left join tickets using (account_id, period_start)
+    left join {{ ref('int_contacts__account_months') }} as contacts using (account_id, period_start)
+    left join past_due using (account_id, period_start)
+),
+
+components as (
+    {%- set components = ["usage_change", "days_since_last_event", "adoption_depth", "adoption_breadth", "survey_answers", "ticket_points", "last_touch_days", "days_past_due"] %}
+    select
+        account_id,
+        period_start,
+        unnest(['{{ components | join("', '") }}']) as component,
+        unnest([{% for component in components %}{{ component }}::double{{ ", " if not loop.last }}{% endfor %}]) as value,
+    from measured
+)
+
+select
+    account_id,
+    period_start,
+    component,
+    value,
+    100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0) as score,
+    weight,
+    -- Of the weights that are there: what the component adds to the weighted score.
+    score * weight / sum(weight) filter (value is not null) over (partition by account_id, period_start)
+        as contribution,
+from components
+inner join {{ ref('health_weights') }} using (component)

@@ -1,0 +1,433 @@
+"""Customer health, against its published examples and a recount in plain Python.
+
+The recount compares every pair of accounts and every day by itself; it shares no step with the SQL.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from itertools import product
+from random import Random
+from typing import Any
+
+import pytest
+from models import CompileModels, rows_of
+from oracle import Policies, World
+from worked_examples import account, subscription
+
+NAMES = ("mart_customer_health", "mart_health_backtest", "mart_at_risk_accounts")
+START, AS_OF = date(2024, 1, 1), date(2024, 6, 30)
+JUNE = date(2024, 6, 1)
+Row = dict[str, Any]
+Tables = Mapping[str, Sequence[Row]]
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)
+
+
+def touch(account_id: str, days_before: int) -> Row:
+    return {
+        "touchpoint_id": f"T-{account_id}-{days_before}",
+        "account_id": account_id,
+        "user_id": None,
+        "kind": "call",
+        "direction": "outbound",
+        "occurred_at": midnight(AS_OF - timedelta(days_before)),
+        "duration_seconds": None,
+        "thread_id": None,
+        "is_automated": None,
+        "sentiment": None,
+        "subject": None,
+    }
+
+
+def ticket(ticket_id: str, account_id: str, created: date) -> Row:
+    return {
+        "ticket_id": ticket_id,
+        "account_id": account_id,
+        "calendar": None,
+        "requester_user_id": None,
+        "created_at": midnight(created),
+        "first_replied_at": None,
+        "solved_at": None,
+        "status": "open",
+        "priority": None,
+        "channel": None,
+        "is_escalated": None,
+        "reopen_count": None,
+        "satisfaction_score": None,
+        "satisfaction_comment": None,
+        "updated_at": None,
+    }
+
+
+def survey_answer(account_id: str, score_class: str, day: date = JUNE) -> Row:
+    return {
+        "response_id": f"R-{account_id}-{day}",
+        "survey_type": "nps",
+        "metric": "nps",
+        "account_id": account_id,
+        "channel": None,
+        "score": 9,
+        "score_class": score_class,
+        "excluded": None,
+        "is_high_good": True,
+        "responded_at": midnight(day),
+        "responded_date": day,
+    }
+
+
+def event(account_id: str, at: datetime) -> Row:
+    return {
+        "event_id": f"E-{account_id}-{at}",
+        "account_id": account_id,
+        "user_id": "U",
+        "event_name": "login",
+        "feature": None,
+        "occurred_at": at,
+        "session_id": None,
+        "duration_seconds": None,
+    }
+
+
+def component(name: str, weight: float, poor_at: float, good_at: float) -> Row:
+    return {
+        "component": name,
+        "weight": weight,
+        "higher_is_better": good_at > poor_at,
+        "poor_at": poor_at,
+        "good_at": good_at,
+    }
+
+
+def scoring(name: str, weight: float, value: float, score: float) -> Row:
+    """A component whose scale gives `value` the score `score`."""
+    return (
+        component(name, weight, 0, value * 100 / score)
+        if score
+        else component(name, weight, value, value + 1)
+    )
+
+
+def past_due(days: int, account_id: str = "A") -> Row:
+    return subscription(
+        f"S-{account_id}",
+        START,
+        account_id=account_id,
+        status="past_due",
+        past_due_since=midnight(AS_OF - timedelta(days - 1)),
+    )
+
+
+def built(
+    compile_models: CompileModels, world: World, tables: Tables, **variables: Any
+) -> dict[str, list[Row]]:
+    models = compile_models(Policies(), NAMES, **variables)
+    with closing(models.build(world, **tables)) as database:
+        return {name: rows_of(database, name) for name in NAMES}
+
+
+def health_at_as_of(
+    compile_models: CompileModels, world: World, tables: Tables, **variables: Any
+) -> Row:
+    """Account A's row of the as-of month."""
+    [row] = [
+        row
+        for row in built(compile_models, world, tables, **variables)["mart_customer_health"]
+        if (row["account_id"], row["period_start"]) == ("A", JUNE)
+    ]
+    return row
+
+
+# An account ten days past due, touched twenty days ago, with one promoter and no ticket of its own
+ONE_OF_EACH = World(AS_OF, accounts=[account("A"), account("B")], subscriptions=[past_due(10)])
+TOLD = {
+    "communications__touchpoints": [touch("A", 20)],
+    "support__tickets": [ticket("T", "B", JUNE)],
+    "derived__survey_responses": [survey_answer("A", "favourable")],
+}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        pytest.param(
+            [
+                scoring("days_past_due", 20, 10, 47),
+                scoring("last_touch_days", 15, 20, 59),
+                scoring("ticket_points", 22, 12.5, 21),
+            ],
+            40.1228,
+            id="31 group health of three measures",
+        ),
+        pytest.param(
+            [
+                scoring("days_past_due", 7, 10, 83),
+                scoring("last_touch_days", 5, 20, 71),
+                scoring("survey_answers", 8, 100, 78),
+                scoring("ticket_points", 3, 12.5, 54),
+            ],
+            74.8696,
+            id="32 overall health, unrounded",
+        ),
+        pytest.param(
+            [
+                scoring("days_past_due", 1, 10, 100),
+                scoring("last_touch_days", 1, 20, 100),
+                scoring("ticket_points", 1, 12.5, 0),
+            ],
+            66.6667,
+            id="33 two healthy and one poor of three",
+        ),
+        pytest.param(
+            [
+                scoring("days_past_due", 50, 10, 100),
+                scoring("last_touch_days", 30, 20, 60),
+                scoring("ticket_points", 20, 12.5, 0),
+            ],
+            68,
+            id="34 good is 100, average 60, poor 0, with weights as given",
+        ),
+    ],
+)
+def test_published_scores(
+    compile_models: CompileModels, weights: list[Row], expected: float
+) -> None:
+    row = health_at_as_of(compile_models, ONE_OF_EACH, {**TOLD, "seeds__health_weights": weights})
+    assert row["health_score"] == pytest.approx(expected, abs=5e-5)
+    assert row["coverage"] == 1
+    assert sum(part["contribution"] for part in row["components"]) == pytest.approx(
+        row["health_score"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("tickets", "points"), [(0, 12.5), (1, 25), (2, 25), (3, 18.75), (4, 18.75), (5, 6.25)]
+)
+def test_45_no_ticket_is_worse_than_one_or_two(
+    compile_models: CompileModels, tickets: int, points: float
+) -> None:
+    of_a = [ticket(f"A{n}", "A", AS_OF - timedelta(89)) for n in range(tickets)]
+    too_old = ticket("old", "A", AS_OF - timedelta(90))
+    tables = {**TOLD, "support__tickets": [ticket("B", "B", JUNE), too_old, *of_a]}
+    row = health_at_as_of(compile_models, ONE_OF_EACH, tables)
+    [found] = [part for part in row["components"] if part["component"] == "ticket_points"]
+    assert found["value"] == points
+    assert found["score"] == pytest.approx(4 * points)
+
+
+def test_a_missing_component_is_left_out_and_the_weights_are_rebased(
+    compile_models: CompileModels,
+) -> None:
+    weights = [
+        scoring("days_past_due", 30, 10, 40),
+        scoring("ticket_points", 30, 12.5, 80),
+        scoring("survey_answers", 40, 100, 90),
+    ]
+    tables = {**TOLD, "derived__survey_responses": [], "seeds__health_weights": weights}
+    row = health_at_as_of(compile_models, ONE_OF_EACH, tables)
+    assert row["coverage"] == pytest.approx(0.6)
+    assert row["health_score"] == pytest.approx(60)
+    assert (row["band"], row["weakest_component"]) == ("amber", "days_past_due")
+
+
+def test_too_little_coverage_is_unknown_and_not_a_score(compile_models: CompileModels) -> None:
+    weights = [scoring("days_past_due", 59, 10, 40), scoring("survey_answers", 41, 100, 90)]
+    tables = {**TOLD, "derived__survey_responses": [], "seeds__health_weights": weights}
+    row = health_at_as_of(compile_models, ONE_OF_EACH, tables)
+    assert (row["band"], row["health_score"]) == ("unknown", None)
+    assert (row["reason_null"], row["weighted_score"]) == ("low_coverage", pytest.approx(40))
+
+
+@pytest.mark.parametrize(
+    ("score", "band"),
+    [(49.999, "red"), (50, "amber"), (74.999, "amber"), (75, "green")],
+)
+def test_bands_include_their_lower_edge_and_do_not_round(
+    compile_models: CompileModels, score: float, band: str
+) -> None:
+    weights = [component("survey_answers", 1, 100 - score, 200 - score)]
+    row = health_at_as_of(compile_models, ONE_OF_EACH, {**TOLD, "seeds__health_weights": weights})
+    assert row["health_score"] == pytest.approx(score)
+    assert row["band"] == band
+
+
+def test_the_worst_of_model_takes_the_lowest_component(compile_models: CompileModels) -> None:
+    weights = [scoring("days_past_due", 9, 10, 100), scoring("ticket_points", 1, 12.5, 20)]
+    tables = {**TOLD, "seeds__health_weights": weights}
+    row = health_at_as_of(compile_models, ONE_OF_EACH, tables, health_model="worst_of")
+    assert (row["health_score"], row["band"]) == (pytest.approx(20), "red")
+    assert row["weighted_score"] == pytest.approx(92)
+
+
+def test_health_is_frozen_at_churn(compile_models: CompileModels) -> None:
+    gone = World(
+        AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START, date(2024, 4, 10))]
+    )
+    weights = [component("survey_answers", 1, 0, 100)]
+    tables = {
+        "derived__survey_responses": [
+            survey_answer("A", "unfavourable", date(2024, 3, 20)),
+            survey_answer("A", "favourable", date(2024, 5, 20)),
+        ],
+        "seeds__health_weights": weights,
+    }
+    row = health_at_as_of(compile_models, gone, tables)
+    assert (row["health_score"], row["band"], row["is_paying"]) == (0, "red", False)
+    assert row["frozen_at"] == datetime(2024, 4, 10)
+    assert row["scored_period_start"] == date(2024, 3, 1)
+
+
+def test_an_override_stands_beside_the_score(compile_models: CompileModels) -> None:
+    override = {
+        "account_id": "A",
+        "valid_from": date(2024, 6, 30),
+        "valid_to": date(2024, 7, 1),
+        "band": "red",
+        "reason": "sponsor leaves",
+        "owner": "somebody",
+    }
+    weights = [component("survey_answers", 1, 0, 100)]
+    tables = {**TOLD, "seeds__health_weights": weights, "seeds__health_overrides": [override]}
+    marts = built(compile_models, ONE_OF_EACH, tables)
+    found = {row["period_start"]: row for row in marts["mart_customer_health"]}
+    assert (found[JUNE]["band"], found[JUNE]["effective_band"]) == ("green", "red")
+    assert found[date(2024, 5, 1)]["override_band"] is None
+    [listed] = marts["mart_at_risk_accounts"]
+    assert listed["reasons"] == ["past_due", "health_red"]
+
+
+def test_accounts_at_risk_are_ranked_by_the_money_that_health_does_not_vouch_for(
+    compile_models: CompileModels,
+) -> None:
+    scores = {"small-red": "unfavourable", "big-amber": "neutral", "fine": "favourable"}
+    amounts = {"small-red": 100, "big-amber": 1000, "fine": 5000, "leaving": 70}
+    world = World(
+        AS_OF,
+        accounts=[account(name) for name in amounts],
+        subscriptions=[
+            subscription(
+                f"S-{name}",
+                START,
+                account_id=name,
+                amount=amount,
+                term_end_date=date(2024, 7, 31),
+                cancel_requested_at=midnight(JUNE) if name == "leaving" else None,
+            )
+            for name, amount in amounts.items()
+        ],
+    )
+    tables = {
+        "derived__survey_responses": [survey_answer(n, c) for n, c in scores.items()],
+        "seeds__health_weights": [component("survey_answers", 1, 0, 100)],
+    }
+    listed = built(compile_models, world, tables)["mart_at_risk_accounts"]
+    assert [
+        (row["account_id"], row["reasons"], row["weighted_mrr_at_risk"])
+        for row in sorted(listed, key=lambda row: row["risk_rank"])
+    ] == [
+        ("big-amber", ["amber_before_renewal"], 500),
+        ("small-red", ["health_red"], 100),
+        ("leaving", ["cancel_requested"], 70),
+    ]
+    assert {row["renewal_date"] for row in listed} == {date(2024, 7, 31)}
+
+
+# The back-test
+
+
+def company(seed: int, *, low_usage_causes_churn: bool) -> tuple[World, Tables]:
+    """A hundred accounts of which half leave in the second half of the year before as-of.
+
+    Where low usage causes churn, those who leave stop using the product sixty days before; else the
+    same number of accounts stops, whoever leaves.
+    """
+    rng = Random(seed)
+    accounts = [f"acc{n:03}" for n in range(100)]
+    leaving = set(rng.sample(accounts, 50))
+    fading = leaving if low_usage_causes_churn else set(rng.sample(accounts, 50))
+    start, as_of = date(2023, 7, 3), AS_OF
+    ends = {name: date(2024, 1, 5) + timedelta(rng.randrange(150)) for name in accounts}
+    events = []
+    for name in accounts:
+        quiet_from = ends[name] - timedelta(60) if name in fading else as_of
+        day = start + timedelta(rng.randrange(7))
+        while day < min(quiet_from, ends[name] if name in leaving else as_of):
+            events.append(event(name, midnight(day) + timedelta(hours=9)))
+            day += timedelta(rng.choice((3, 4)))
+    world = World(
+        as_of,
+        accounts=[account(name) for name in accounts],
+        subscriptions=[
+            subscription(
+                f"S-{name}", start, ends[name] if name in leaving else None, account_id=name
+            )
+            for name in accounts
+        ],
+    )
+    weights = [
+        component("days_since_last_event", 1, 28, 3),
+        component("usage_change", 1, -0.5, 0),
+    ]
+    return world, {"product__events": events, "seeds__health_weights": weights}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["usage matters", "usage does not"])
+def backtest(request: pytest.FixtureRequest, compile_models: CompileModels) -> Row:
+    world, tables = company(1, low_usage_causes_churn=request.param)
+    return {
+        "matters": request.param,
+        "world": world,
+        "marts": built(compile_models, world, tables),
+    }
+
+
+def test_the_backtest_separates_where_low_usage_causes_churn_and_only_there(backtest: Row) -> None:
+    rows = backtest["marts"]["mart_health_backtest"]
+    [pooled] = [row for row in rows if (row["scope"], row["band"]) == ("all", "total")]
+    if backtest["matters"]:
+        assert pooled["auc"] > 0.7
+        assert pooled["top_decile_lift"] > 1.5
+    else:
+        assert 0.4 < pooled["auc"] < 0.6
+
+
+def test_the_backtest_equals_a_recount_of_every_pair(backtest: Row) -> None:
+    ends = {
+        row["account_id"]: row["ended_at"]
+        for row in backtest["world"].subscriptions
+        if row["ended_at"]
+    }
+    by_close: dict[date, list[tuple[float | None, str, bool]]] = {}
+    for row in backtest["marts"]["mart_customer_health"]:
+        close = midnight(row["period_end"])
+        if row["is_paying"] and close + timedelta(90) <= midnight(AS_OF + timedelta(1)):
+            end = ends.get(row["account_id"])
+            left = end is not None and close <= end < close + timedelta(90)
+            found = by_close.setdefault(row["period_start"], [])
+            found.append((row["health_score"], row["band"], left))
+    assert by_close
+    rows = backtest["marts"]["mart_health_backtest"]
+    monthly = {(r["period_start"], r["band"]): r for r in rows if r["scope"] == "month"}
+    assert {period for period, _ in monthly} == set(by_close)
+    for period, seen in by_close.items():
+        total = monthly[period, "total"]
+        assert (total["accounts"], total["churned_accounts"]) == (
+            len(seen),
+            sum(left for *_, left in seen),
+        )
+        for band in {band for _, band, _ in seen}:
+            of_band = [left for _, its_band, left in seen if its_band == band]
+            row = monthly[period, band]
+            assert (row["accounts"], row["churned_accounts"]) == (len(of_band), sum(of_band))
+        gone = [score for score, _, left in seen if left and score is not None]
+        stay = [score for score, _, left in seen if not left and score is not None]
+        pairs = [(a < b) + (a == b) / 2 for a, b in product(gone, stay)]
+        expected = sum(pairs) / len(pairs) if pairs else None
+        assert total["auc"] == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_close_that_has_not_been_watched_long_enough_is_absent(backtest: Row) -> None:
+    rows = backtest["marts"]["mart_health_backtest"]
+    assert max(row["period_start"] for row in rows) == date(2024, 3, 1)
