@@ -340,8 +340,8 @@ def test_accounts_at_risk_are_ranked_by_the_money_that_health_does_not_vouch_for
 def company(seed: int, *, low_usage_causes_churn: bool) -> tuple[World, Tables]:
     """A hundred accounts of which half leave in the second half of the year before as-of.
 
-    Where low usage causes churn, those who leave stop using the product sixty days before; else the
-    same number of accounts stops, whoever leaves.
+    Where low usage causes churn, those who leave stop using the product sixty days before; else as
+    many stop, whoever leaves and whenever.
     """
     rng = Random(seed)
     accounts = [f"acc{n:03}" for n in range(100)]
@@ -349,9 +349,14 @@ def company(seed: int, *, low_usage_causes_churn: bool) -> tuple[World, Tables]:
     fading = leaving if low_usage_causes_churn else set(rng.sample(accounts, 50))
     start, as_of = date(2023, 7, 3), AS_OF
     ends = {name: date(2024, 1, 5) + timedelta(rng.randrange(150)) for name in accounts}
+    fades = (
+        ends
+        if low_usage_causes_churn
+        else dict(zip(accounts, rng.sample(list(ends.values()), 100), strict=True))
+    )
     events = []
     for name in accounts:
-        quiet_from = ends[name] - timedelta(60) if name in fading else as_of
+        quiet_from = fades[name] - timedelta(60) if name in fading else as_of
         day = start + timedelta(rng.randrange(7))
         while day < min(quiet_from, ends[name] if name in leaving else as_of):
             events.append(event(name, midnight(day) + timedelta(hours=9)))

@@ -2,7 +2,7 @@
 -- scale and as 0 to 100 between the seed's poor_at and good_at. Null where the export that would tell has
 -- told nothing of the account: a missing component takes no part, it is not a zero.
 with closes as (
-    select account_id, months.period_start, months.close_at, months.close_date,
+    select account_id, cohort_start, months.period_start, months.close_at, months.close_date,
     from {{ ref('int_revenue__account_months') }}
     inner join {{ ref('int_quality__months') }} as months using (period_start)
     where closing_accounts = 1
@@ -10,7 +10,7 @@ with closes as (
 
 -- Mattermost's points, of 25: no ticket at all is worse than one or two.
 tickets as (
-    select closes.account_id, period_start, count(tickets.ticket_id) as tickets_90d,
+    select closes.account_id, closes.period_start, count(tickets.ticket_id) as tickets_90d,
     from closes
     left join {{ ref('int_support__tickets') }} as tickets
         on
@@ -60,8 +60,12 @@ measured as (
     select
         closes.account_id,
         closes.period_start,
-        usage.usage_change,
-        usage.days_since_last_event,
+        {{ ratio("usage.events_28d - usage.events_previous_28d", "usage.events_previous_28d") }} as usage_change,
+        -- Who has never used it since it pays has been silent for as long.
+        coalesce(
+            usage.days_since_last_event,
+            if(usage.events_28d = 0, date_diff('day', closes.cohort_start, closes.close_date), null)
+        ) as days_since_last_event,
         adoption.depth as adoption_depth,
         adoption.breadth as adoption_breadth,
         answers.survey_answers,
@@ -97,7 +101,8 @@ select
     period_start,
     component,
     value,
-    100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0) as score,
+    -- greatest and least pass over nulls, and would make a score of nothing.
+    if(value is null, null, 100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0)) as score,
     weight,
     -- Of the weights that are there: what the component adds to the weighted score.
     score * weight / sum(weight) filter (value is not null) over (partition by account_id, period_start)

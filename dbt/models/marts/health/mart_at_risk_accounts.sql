@@ -37,11 +37,11 @@ judged as (
                     null
                 ),
             ],
-            reason -> reason is not null
+            lambda reason: reason is not null
         ) as reasons,
         list_transform(
-            list_filter(components, part -> part.score < {{ var("health_amber_from") }}),
-            part -> part.component
+            list_filter(components, lambda part: part.score < {{ var("health_amber_from") }}),
+            lambda part: part.component
         ) as weak_components,
         -- Of the MRR, the part that health does not vouch for; all of it once the customer has said so.
         mrr * if(

@@ -1,0 +1,166 @@
+-- One account on every side, as it stands at the as-of day: what a customer success manager opens first.
+-- A side on which no export has told anything is null, never zero.
+{%- set of_month = "where period_start = (select as_of_month from " ~ ref('int_quality__as_of') ~ ")" %}
+with money as (
+    select account_id, opening_mrr, closing_seats as seats, cohort_start,
+    from {{ ref('int_revenue__account_months') }}
+    {{ of_month }}
+),
+
+spells as (
+    select
+        account_id,
+        count(ended_at) as churns,
+        arg_max(reason_code, ended_at) as last_churn_reason,
+    from {{ ref('int_revenue__account_spells') }}
+    group by all
+),
+
+subscriptions as (
+    select
+        account_id,
+        min(term_end_date) filter (term_end_date >= {{ as_of_date() }}) as renewal_date,
+        min(ended_at) filter (ended_at >= {{ as_of_end() }}) as ends_at,
+        max(cancel_requested_at) filter (cancel_requested_at < {{ as_of_end() }}) as cancel_requested_at,
+        bool_or(status = 'past_due') as is_past_due,
+    from {{ ref('int_revenue__subscriptions') }}
+    where started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
+    group by all
+),
+
+onboarding as (
+    select
+        account_id,
+        count(*) filter (is_required) as required_milestones,
+        count(*) filter (is_required and status = 'reached') as reached_milestones,
+        list(milestone order by milestone) filter (status = 'overdue') as overdue_milestones,
+    from {{ source('derived', 'onboarding_milestones') }}
+    group by all
+),
+
+usage as (
+    select account_id, events_28d, active_users_28d, days_since_last_event,
+    from {{ ref('int_usage__account_windows') }}
+    {{ of_month }}
+),
+
+adoption as (
+    select account_id, adoption_band, frequency, breadth, depth,
+    from {{ ref('int_adoption__account_months') }}
+    {{ of_month }}
+),
+
+tickets as (
+    select
+        account_id,
+        count(*) filter (created_date > {{ as_of_date() }} - 90) as tickets_90d,
+        count(*) filter (solved_at is null) as open_tickets,
+        count(*) filter (solved_at is null and is_escalated) as open_escalations,
+    from {{ ref('int_support__tickets') }}
+    where not is_excluded
+    group by all
+),
+
+contacts as (
+    select account_id, touches_90d, last_touch_at, last_touch_days,
+    from {{ ref('int_contacts__account_months') }}
+    {{ of_month }}
+),
+
+answers as (
+    select
+        account_id,
+        arg_max(score, (responded_at, response_id)) as last_nps_answer,
+        arg_max(score_class, (responded_at, response_id)) as last_nps_class,
+        max(responded_at) as last_nps_at,
+    from {{ source('derived', 'survey_responses') }}
+    where metric = 'nps' and score_class is not null
+    group by all
+),
+
+outcomes as (
+    select
+        account_id,
+        count(*) as desired_outcomes,
+        count(*) filter (status in ('achieved', 'achieved_late')) as achieved_outcomes,
+        count(*) filter (status = 'overdue') as overdue_outcomes,
+    from {{ ref('int_accounts__desired_outcomes') }}
+    group by all
+),
+
+objectives as (
+    select
+        slice_value as segment,
+        list(objective_id order by objective_id) filter (status = 'behind') as objectives_behind,
+    from {{ ref('int_objectives__periods') }}
+    {{ of_month }}
+    group by all
+)
+
+select
+    accounts.account_id,
+    accounts.parent_account_id,
+    accounts.segment,
+    accounts.plan_tier,
+    accounts.country,
+    accounts.acquisition_channel,
+    accounts.industry,
+    stages.lifecycle_stage,
+    accounts.fit_class,
+    fit.recommended_treatment,
+    accounts.mrr,
+    (accounts.mrr - coalesce(money.opening_mrr, 0))::decimal(38, 6) as mrr_change,
+    money.seats,
+    spells.churns,
+    spells.last_churn_reason,
+    subscriptions.is_past_due,
+    health.health_score,
+    health.effective_band as health_band,
+    health.weakest_component as weakest_health_component,
+    health.coverage as health_coverage,
+    usage.events_28d,
+    usage.active_users_28d,
+    usage.days_since_last_event,
+    adoption.adoption_band,
+    adoption.frequency as adoption_frequency,
+    adoption.breadth as adoption_breadth,
+    adoption.depth as adoption_depth,
+    onboarding.required_milestones,
+    onboarding.reached_milestones,
+    onboarding.overdue_milestones,
+    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.tickets_90d, 0), null) as tickets_90d,
+    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.open_tickets, 0), null) as open_tickets,
+    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.open_escalations, 0), null) as open_escalations,
+    contacts.touches_90d,
+    contacts.last_touch_days,
+    answers.last_nps_answer,
+    answers.last_nps_class,
+    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.desired_outcomes, 0), null) as desired_outcomes,
+    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.achieved_outcomes, 0), null) as achieved_outcomes,
+    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.overdue_outcomes, 0), null) as overdue_outcomes,
+    objectives.objectives_behind as segment_objectives_behind,
+    accounts.is_paying,
+    accounts.is_in_accounts_export,
+    accounts.signed_up_at,
+    accounts.first_paid_at,
+    accounts.churned_at,
+    subscriptions.cancel_requested_at,
+    subscriptions.ends_at,
+    contacts.last_touch_at,
+    answers.last_nps_at,
+    subscriptions.renewal_date,
+from {{ ref('dim_accounts') }} as accounts
+left join {{ ref('int_accounts__lifecycle_stages') }} as stages using (account_id)
+left join {{ ref('int_accounts__fit') }} as fit using (account_id)
+left join money using (account_id)
+left join spells using (account_id)
+left join subscriptions using (account_id)
+left join (select * from {{ ref('int_health__account_months') }} {{ of_month }}) as health using (account_id)
+left join usage using (account_id)
+left join adoption using (account_id)
+left join onboarding using (account_id)
+left join tickets using (account_id)
+left join contacts using (account_id)
+left join answers using (account_id)
+left join outcomes using (account_id)
+left join objectives on accounts.segment = objectives.segment
