@@ -31,3 +31,19 @@
         order by {% if updated_at %}coalesce({{ updated_at }}, landing_date + 1) desc, {% endif %}landing_date desc
     ) = 1
 {% endmacro %}
+
+
+{#- Whether any of the exports, as [system, export] pairs, has a landing day in raw by the as-of day. -#}
+{% macro has_arrived(exports) -%}
+    exists (
+        select 1 from {{ ref("int_quality__export_days") }}
+        where
+            is_in_raw
+            and landing_date <= {{ as_of_date() }}
+            and (
+                {%- for system, export in exports %}
+                {{ "or " if not loop.first }}(system = '{{ system }}' and export = '{{ export }}')
+                {%- endfor %}
+            )
+    )
+{%- endmacro %}

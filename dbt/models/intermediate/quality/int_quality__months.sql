@@ -18,5 +18,6 @@ select
     period_end,
     {{ day_start('period_start') }} as open_at,
     least({{ day_start('period_end') }}, {{ as_of_end() }}) as close_at,
+    least(period_end, {{ as_of_date() }} + 1) as close_date,
     {{ day_start('period_end') }} <= {{ as_of_end() }} as is_complete_period,
 from months

@@ -111,6 +111,7 @@ select
     (movement is not distinct from 'churn' and coalesce(spells.ending, 'unknown') = 'unknown')::integer
         as unknown_reason_churned_accounts,
     is_customer::integer as closing_accounts,
+    seats::bigint as closing_seats,
 from moves
 asof left join {{ ref('int_revenue__account_spells') }} as spells
     on moves.account_id = spells.account_id and moves.close_at > spells.ended_at

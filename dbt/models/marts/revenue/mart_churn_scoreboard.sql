@@ -21,10 +21,35 @@ select
     {{ metric('net_revenue_churn_rate') }} as net_revenue_churn_rate,
     {{ metric('net_revenue_churn_with_reactivation_rate') }} as net_revenue_churn_with_reactivation_rate,
     {{ metric('seat_churn_rate') }} as seat_churn_rate,
-    cast(null as double) as user_churn_rate,
-    cast(null as double) as activity_churn_rate,
+    opening_active_users,
+    silent_users,
+    opening_active_accounts,
+    silent_accounts,
+    silent_paying_accounts,
+    champion_accounts,
+    champion_lost_accounts,
+    csm_changes,
+    {{ metric('user_churn_rate') }} as user_churn_rate,
+    {{ metric('activity_churn_rate') }} as activity_churn_rate,
+    {{ metric('champion_loss_rate') }} as champion_loss_rate,
+    {{ metric('csm_turnover_rate') }} as csm_turnover_rate,
     if(opening_accounts = 0, 'no_opening_accounts', null) as reason_null,
+    {%- for rate, of_what in {
+        "user_churn": "opening_active_users",
+        "activity_churn": "opening_active_accounts",
+        "champion_loss": "champion_accounts",
+        "csm_turnover": "opening_accounts",
+    }.items() %}
+    case
+        when {{ "csm_changes" if rate == "csm_turnover" else of_what }} is null then 'no_data'
+        when {{ of_what }} = 0 then '{{ var("metrics")[rate ~ "_rate"].if_empty }}'
+    end as {{ rate }}_reason_null,
+    {%- endfor %}
     is_complete_period,
     period_start,
     period_end,
 from {{ ref('int_revenue__slice_months') }}
+left join (
+    select * exclude (period_end, is_complete_period, opening_accounts)
+    from {{ ref('int_retention__people_slice_months') }}
+) using (slice_dimension, slice_value, period_start)

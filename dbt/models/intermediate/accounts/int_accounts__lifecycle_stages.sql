@@ -1,0 +1,38 @@
+-- Where each account stands on the as-of day; the first stage that fits. at_risk needs a health score.
+with trials as (
+    select distinct account_id
+    from {{ ref('int_revenue__subscriptions') }}
+    where
+        (status = 'trialing' or trial_end_at >= {{ as_of_end() }})
+        and started_at < {{ as_of_end() }}
+        and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
+),
+
+onboardings as (
+    select distinct account_id
+    from {{ source('derived', 'onboarding_milestones') }}
+    where
+        is_required
+        and status in ('in_progress', 'overdue')
+        and started_date > {{ as_of_date() }} - {{ var("onboarding_days") }}
+),
+
+payers as (
+    select account_id, closing_accounts = 1 as is_paying,
+    from {{ ref('int_revenue__account_months') }}
+    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+)
+
+select
+    accounts.account_id,
+    case
+        when trials.account_id is not null and not coalesce(payers.is_paying, false) then 'trial'
+        when onboardings.account_id is not null then 'onboarding'
+        when payers.is_paying then 'active'
+        when payers.account_id is not null then 'churned'
+        else 'prospect'
+    end as lifecycle_stage,
+from (select distinct account_id from {{ ref('int_accounts__slices') }}) as accounts
+left join trials using (account_id)
+left join onboardings using (account_id)
+left join payers using (account_id)
