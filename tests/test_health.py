@@ -15,7 +15,12 @@ from models import CompileModels, rows_of
 from oracle import Policies, World
 from worked_examples import account, subscription
 
-NAMES = ("mart_customer_health", "mart_health_backtest", "mart_at_risk_accounts")
+NAMES = (
+    "mart_account_360",
+    "mart_customer_health",
+    "mart_health_backtest",
+    "mart_at_risk_accounts",
+)
 START, AS_OF = date(2024, 1, 1), date(2024, 6, 30)
 JUNE = date(2024, 6, 1)
 Row = dict[str, Any]

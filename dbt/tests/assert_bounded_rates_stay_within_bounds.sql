@@ -1,5 +1,5 @@
 {%- set bounded = {
-    "mart_churn_scoreboard": ["logo_churn_rate", "customer_retention_rate", "gross_revenue_churn_rate", "seat_churn_rate"],
+    "mart_churn_scoreboard": ["logo_churn_rate", "customer_retention_rate", "gross_revenue_churn_rate", "seat_churn_rate", "user_churn_rate", "activity_churn_rate", "champion_loss_rate"],
     "mart_retention_nrr_grr": ["logo_retention_rate"],
     "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate"],
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
@@ -14,6 +14,10 @@
     "mart_renewals": ["renewal_rate", "best_case_rate", "account_renewal_rate"],
     "mart_trial_conversion": ["conversion_rate", "rate_30", "rate_60", "rate_90"],
     "mart_fit_segments": ["share_of_accounts", "share_of_mrr", "logo_retention_rate"],
+    "mart_rate_of_adoption": ["rate", "rate_now", "coverage", "breadth", "key_action_session_rate"],
+    "mart_product_adoption": ["breadth", "key_action_session_rate"],
+    "mart_feature_adoption": ["tried_rate", "adoption_rate", "keep_rate"],
+    "(select * from " ~ ref("mart_adoption_outcomes") ~ " where kind = 'share')": ["value", "ci_low", "ci_high", "coverage"],
 } %}
 {%- for mart, rates in bounded.items() %}
 {%- set mart_loop = loop %}

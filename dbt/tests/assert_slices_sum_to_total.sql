@@ -1,7 +1,7 @@
 -- Every slice dimension splits the same accounts, so additive measures sum to the total's.
 {%- set additive = {
     "mart_mrr_bridge": ["opening_mrr", "new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr", "fx_mrr", "closing_mrr", "opening_accounts", "new_accounts", "reactivated_accounts", "expanded_accounts", "contracted_accounts", "churned_accounts", "closing_accounts"],
-    "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats"],
+    "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats", "opening_active_users", "silent_users", "opening_active_accounts", "silent_accounts", "silent_paying_accounts", "champion_accounts", "champion_lost_accounts", "csm_changes"],
     "mart_portfolio_growth": ["opening_mrr", "closing_mrr", "closing_accounts"],
     "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr", "up_for_renewal_mrr", "renewed_mrr", "expansion_mrr"],
     "mart_metrics": ["numerator", "denominator"],
@@ -14,6 +14,7 @@
     "mart_churn_reasons": ["exits", "mrr_lost", "exits_won_back", "cancellations", "cancellations_without_exit"],
     "mart_renewals": ["exposed_mrr", "renewed_mrr", "renewed_capped", "lost_mrr", "open_mrr", "exposed_accounts", "renewed_accounts", "lost_accounts", "open_accounts"],
     "mart_unit_economics": ["trial_mrr", "committed_mrr", "contracted_mrr", "scheduled_loss_mrr"],
+    "mart_rate_of_adoption": ["accounts", "eligible", "adopted", "unknown", "not_eligible", "eligible_now", "adopted_now", "unknown_now", "not_eligible_now"],
 } %}
 {%- set further_keys = {
     "mart_retention_nrr_grr": "|| window_months",

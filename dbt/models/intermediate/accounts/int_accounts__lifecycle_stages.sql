@@ -1,4 +1,4 @@
--- Where each account stands on the as-of day; the first stage that fits. at_risk needs a health score.
+-- Where each account stands on the as-of day; the first stage that fits.
 with trials as (
     select distinct account_id
     from {{ ref('int_revenue__subscriptions') }}
@@ -28,6 +28,7 @@ select
     case
         when trials.account_id is not null and not coalesce(payers.is_paying, false) then 'trial'
         when onboardings.account_id is not null then 'onboarding'
+        when health.effective_band = 'red' then 'at_risk'
         when payers.is_paying then 'active'
         when payers.account_id is not null then 'churned'
         else 'prospect'
@@ -36,3 +37,8 @@ from (select distinct account_id from {{ ref('int_accounts__slices') }}) as acco
 left join trials using (account_id)
 left join onboardings using (account_id)
 left join payers using (account_id)
+left join (
+    select account_id, effective_band,
+    from {{ ref('int_health__account_months') }}
+    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+) as health using (account_id)

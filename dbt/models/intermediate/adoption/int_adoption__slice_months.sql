@@ -54,7 +54,7 @@ select
     coalesce({{ measure }}, 0) as {{ measure }},
     {%- endfor %}
     {%- for measure in judged_sums + user_sums %}
-    {{ measure }}::bigint as {{ measure }},
+    if(coalesce(eligible, 0) = 0, 0, {{ measure }})::bigint as {{ measure }},
     {%- endfor %}
     is_complete_period,
 from grid

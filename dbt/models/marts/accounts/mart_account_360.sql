@@ -89,10 +89,8 @@ outcomes as (
 ),
 
 objectives as (
-    select
-        slice_value as segment,
-        list(objective_id order by objective_id) filter (status = 'behind') as objectives_behind,
-    from {{ ref('int_objectives__periods') }}
+    select segment, list(objective_id order by objective_id) filter (status = 'off_track') as off_track,
+    from {{ ref('int_objectives__attainment') }}
     {{ of_month }}
     group by all
 )
@@ -138,7 +136,7 @@ select
     if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.desired_outcomes, 0), null) as desired_outcomes,
     if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.achieved_outcomes, 0), null) as achieved_outcomes,
     if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.overdue_outcomes, 0), null) as overdue_outcomes,
-    objectives.objectives_behind as segment_objectives_behind,
+    objectives.off_track as segment_objectives_off_track,
     accounts.is_paying,
     accounts.is_in_accounts_export,
     accounts.signed_up_at,
