@@ -405,7 +405,7 @@ def features(
 
 def test_every_state_of_a_feature(compile_models: CompileModels) -> None:
     world = paying("adopted", "tried", "dropped", "never", "no_plan")
-    world.subscriptions[-1]["plan_tier"] = "mini"
+    world.subscriptions[-1]["plan_tier"] = "mini"  # type: ignore[index]
     events = [
         *habit(date(2024, 6, 3), 3, 1, "audit", account_id="adopted"),
         *session(date(2024, 6, 3), "audit", account_id="tried"),
@@ -458,7 +458,7 @@ def test_without_a_catalogue_entitlement_is_unknown_not_zero(compile_models: Com
     ids=["released on the last day", "the day after", "retired the day after", "on the last day"],
 )
 def test_release_and_retirement_bound_what_accounts_are_entitled_to(
-    compile_models: CompileModels, dates: dict[str, date], entitled: int
+    compile_models: CompileModels, dates: dict[str, Any], entitled: int
 ) -> None:
     events = session(date(2024, 6, 3), "audit")
     company = company_of(paying("A"), events, catalog=(feature("audit", **dates),))
@@ -518,8 +518,8 @@ def test_only_closes_watched_for_ninety_days_tell_of_churn(compile_models: Compi
     names = [f"A{number}" for number in range(6)]
     world = paying(*names)
     close = datetime(2024, 4, 1)
-    world.subscriptions[0]["ended_at"] = close + timedelta(days=90) - timedelta(seconds=1)
-    world.subscriptions[1]["ended_at"] = close + timedelta(days=90)
+    world.subscriptions[0]["ended_at"] = close + timedelta(days=90) - timedelta(seconds=1)  # type: ignore[index]
+    world.subscriptions[1]["ended_at"] = close + timedelta(days=90)  # type: ignore[index]
     events = [
         row
         for name in names
@@ -543,7 +543,7 @@ def test_lift_compares_a_band_with_all_others_that_were_judged(
 ) -> None:
     world = paying(*"ABCDEF")
     for number in (0, 3, 4):  # A of the adopted, D and E of the others
-        world.subscriptions[number]["ended_at"] = datetime(2024, 5, 10)
+        world.subscriptions[number]["ended_at"] = datetime(2024, 5, 10)  # type: ignore[index]
     events = [
         row
         for name in "ABC"
@@ -563,7 +563,7 @@ def test_lift_compares_a_band_with_all_others_that_were_judged(
 
 def test_the_mean_of_a_band_has_a_normal_interval(compile_models: CompileModels) -> None:
     world = paying("A", "B")
-    world.subscriptions[1]["quantity"] = 30
+    world.subscriptions[1]["quantity"] = 30  # type: ignore[index]
     events = [
         row
         for name in "AB"
@@ -586,7 +586,7 @@ def test_the_mean_of_a_band_has_a_normal_interval(compile_models: CompileModels)
 
 def test_users_that_fell_silent_in_an_account_that_stayed(compile_models: CompileModels) -> None:
     world = paying("A", "B")
-    world.subscriptions[1]["ended_at"] = datetime(2024, 6, 5)
+    world.subscriptions[1]["ended_at"] = datetime(2024, 6, 5)  # type: ignore[index]
     events = [
         *session(date(2024, 5, 31), "login", user="goes"),
         *session(date(2024, 5, 31), "login", user="stays"),
