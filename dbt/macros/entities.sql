@@ -1,11 +1,12 @@
 {#- An entity is the union of the systems that are on, each with its newest state by the as-of day.
-    `exports` names the staging models that feed it, as [system, export] pairs. -#}
+    `exports` names the staging models that feed it, as [system, export] pairs; `with_system` adds the
+    system that a row comes from. -#}
 
 {#- The whole table as of the newest landing day. That day comes from the ledger, not from the rows:
     an export that was delivered empty is empty. -#}
-{% macro newest_snapshot(exports) %}
+{% macro newest_snapshot(exports, with_system = false) %}
 {% for system, export in exports %}
-    select * exclude (landing_date)
+    select {{ "'" ~ system ~ "' as system, " if with_system }}* exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
     where landing_date = (
         select max(landing_date) from {{ ref("int_quality__export_days") }}
@@ -22,8 +23,8 @@
 
 {#- The newest version of each key over all landing days: updated_at where a row has one, else the end of
     its landing day. -#}
-{% macro newest_version(system, export, key, updated_at = none) %}
-    select * exclude (landing_date)
+{% macro newest_version(system, export, key, updated_at = none, with_system = false) %}
+    select {{ "'" ~ system ~ "' as system, " if with_system }}* exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
     where landing_date <= {{ as_of_date() }}
     qualify row_number() over (

@@ -1,7 +1,7 @@
 with cancellations as (
-    {{ newest_version('billing', 'cancellations', 'cancellation_id') }}
+    {{ newest_version('billing', 'cancellations', 'cancellation_id', with_system = true) }}
     union all by name
-    {{ newest_snapshot([['ravenstack', 'churn_events']]) }}
+    {{ newest_snapshot([['ravenstack', 'churn_events']], with_system = true) }}
 )
 
 select * exclude (comment)

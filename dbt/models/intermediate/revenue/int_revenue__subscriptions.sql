@@ -1,7 +1,7 @@
 -- Subscription rows and what each is worth a month, whenever it counts. Under a constant rate a row in
 -- another currency keeps the rate of the subscription's first start.
 with subscriptions as (
-    {{ newest_snapshot([['billing', 'subscriptions'], ['ravenstack', 'subscriptions']]) }}
+    {{ newest_snapshot([['billing', 'subscriptions'], ['ravenstack', 'subscriptions']], with_system = true) }}
 ),
 
 priced as (

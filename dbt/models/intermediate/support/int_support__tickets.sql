@@ -3,11 +3,9 @@
 -- and flagged, and give no duration.
 {%- set moments = {"created": "created_at", "replied": "first_replied_at", "solved": "solved_at"} %}
 with tickets as (
-    select 'support' as system, *
-    from ({{ newest_version('support', 'tickets', 'ticket_id', updated_at = 'updated_at') }})
+    {{ newest_version('support', 'tickets', 'ticket_id', updated_at = 'updated_at', with_system = true) }}
     union all by name
-    select 'ravenstack' as system, *
-    from ({{ newest_snapshot([['ravenstack', 'support_tickets']]) }})
+    {{ newest_snapshot([['ravenstack', 'support_tickets']], with_system = true) }}
 ),
 
 by_as_of as (

@@ -1,0 +1,234 @@
+"""Rows that contradict other exports or themselves: each is counted, and has a fate."""
+
+from collections import Counter
+from contextlib import closing
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+import ravenstack
+from models import CompileModels, contracts, rows_of
+from oracle import Policies, World
+from oracle_support import event, ticket
+from worked_examples import account, cancellation, order, subscription
+
+NAMES = ("mart_data_quality", "warn_exports_disagree")
+AS_OF = date(2024, 12, 31)
+SIGNED_UP = datetime(2024, 3, 1, 12)
+BEFORE, AFTER = datetime(2024, 2, 1), datetime(2024, 4, 1)
+
+
+def row(table: str, /, **values: Any) -> dict[str, Any]:
+    """A row of any export with nulls for what is not named."""
+    return dict.fromkeys(contracts()[table]) | values
+
+
+def disagreements(
+    compile_models: CompileModels, world: World, **tables: Any
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The rows of mart_data_quality by system, export and check."""
+    models = compile_models(Policies(), NAMES)
+    with closing(models.build(world, **tables)) as database:
+        mart = rows_of(database, "mart_data_quality")
+        warned = models.broken_identities(database).get("warn_exports_disagree", [])
+    found = {(row["system"], row["export"], row["check_name"]): row for row in mart}
+    assert len(found) == len(mart)
+    assert {key[:3] for key in warned} == {
+        key for key, row in found.items() if row["severity"] == "warn" and row["failures"]
+    }
+    return found
+
+
+ABOUT = {"sent_at": AFTER, "responded_at": AFTER, "survey_type": "nps", "respondent_id": "R"}
+WORLD = World(
+    AS_OF,
+    [
+        subscription("S1", AFTER),
+        subscription("S2", AFTER, account_id="X"),
+        subscription("S3", AFTER, status="canceled"),
+        subscription("S4", AFTER, AFTER),
+        subscription("S5", AFTER, currency="XAU"),
+    ],
+    [account("A", signed_up_at=SIGNED_UP)],
+    [cancellation(AFTER), cancellation(AFTER, account_id="X")],
+    orders=[order("O1", AFTER), order("O2", BEFORE), order("O3", BEFORE, account_id="X")],
+)
+TABLES = {
+    "billing__invoices": [
+        row("billing__invoices", invoice_id="I", account_id="X", issued_at=AFTER, status="open")
+    ],
+    "product__events": [
+        *(event(f"E{index}", AFTER) for index in range(5)),
+        *(event(f"B{index}", BEFORE) for index in range(2)),
+        event("X", AFTER, account_id="X"),
+        event("sign-up", SIGNED_UP.replace(hour=1)),
+    ],
+    "support__tickets": [
+        ticket("T1", AFTER),
+        ticket("T2", BEFORE),
+        ticket("T3", AFTER, account_id="X", calendar="moon"),
+        ticket("T4", AFTER, account_id=None, satisfaction_score=9),
+        ticket("T5", AFTER, solved_at=BEFORE, first_replied_at=BEFORE, status="solved"),
+        ticket("T6", AFTER, status="closed"),
+    ],
+    "surveys__responses": [
+        row("surveys__responses", response_id="R1", account_id="A", **ABOUT),
+        row("surveys__responses", response_id="R2", account_id="X", **ABOUT),
+        row("surveys__responses", response_id="R3", **ABOUT | {"survey_type": "stars"}),
+    ],
+    "surveys__invitations": [
+        row("surveys__invitations", invitation_id="V1", survey_type="nps", sent_at=AFTER),
+    ],
+    "communications__touchpoints": [
+        row(
+            "communications__touchpoints",
+            touchpoint_id=f"C{index}",
+            account_id=name,
+            kind="call",
+            direction="inbound",
+            occurred_at=AFTER,
+            sentiment=sentiment,
+        )
+        for index, (name, sentiment) in enumerate([("A", 0.5), ("X", 2.0)])
+    ],
+    "listening__mentions": [
+        row(
+            "listening__mentions",
+            mention_id=f"M{index}",
+            source="forum",
+            published_at=AFTER,
+            topic="own",
+            brand="us",
+            account_id=name,
+            rating=9.0,
+            rating_max=rating_max,
+        )
+        for index, (name, rating_max) in enumerate([("A", 10.0), ("X", 5.0), (None, 10.0)])
+    ],
+    "crm__users": [
+        row("crm__users", user_id=f"U{name}", account_id=name, created_at=AFTER) for name in "AX"
+    ],
+    "crm__desired_outcomes": [
+        row("crm__desired_outcomes", outcome_id="D", account_id="X", stated_outcome="growth")
+    ],
+    "people__csm_assignments": [
+        row("people__csm_assignments", account_id="X", csm_owner="C", assigned_at=AFTER)
+    ],
+}
+# (system/export, check): failures of rows, by hand.
+BY_HAND = {
+    ("billing/subscriptions", "unknown_account"): (1, 5),
+    ("billing/subscriptions", "canceled_without_end"): (1, 5),
+    ("billing/subscriptions", "ends_before_it_starts"): (1, 5),
+    ("billing/subscriptions", "without_mrr"): (1, 5),
+    ("billing/cancellations", "unknown_account"): (1, 2),
+    ("billing/invoices", "unknown_account"): (1, 1),
+    ("orders/orders", "unknown_account"): (1, 3),
+    ("orders/orders", "before_sign_up"): (1, 3),
+    ("product/events", "unknown_account"): (1, 9),
+    ("product/events", "before_sign_up"): (2, 9),
+    ("support/tickets", "unknown_account"): (1, 6),
+    ("support/tickets", "no_account"): (1, 6),
+    ("support/tickets", "before_sign_up"): (1, 6),
+    ("support/tickets", "solved_before_created"): (1, 6),
+    ("support/tickets", "replied_before_created"): (1, 6),
+    ("support/tickets", "status_disagrees_with_solved_at"): (1, 6),
+    ("support/tickets", "unknown_calendar"): (1, 6),
+    ("support/tickets", "rating_off_scale"): (1, 6),
+    ("surveys/responses", "unknown_account"): (1, 3),
+    ("surveys/responses", "no_account"): (1, 3),
+    ("surveys/responses", "unknown_survey_type"): (1, 3),
+    ("surveys/invitations", "unknown_account"): (0, 1),
+    ("surveys/invitations", "no_account"): (1, 1),
+    ("communications/touchpoints", "unknown_account"): (1, 2),
+    ("communications/touchpoints", "sentiment_off_scale"): (1, 2),
+    ("listening/mentions", "unknown_account"): (1, 3),
+    ("listening/mentions", "no_account"): (1, 3),
+    ("listening/mentions", "rating_off_scale"): (1, 3),
+    ("crm/users", "unknown_account"): (1, 2),
+    ("crm/desired_outcomes", "unknown_account"): (1, 1),
+    ("people/csm_assignments", "unknown_account"): (1, 1),
+}
+
+
+def test_each_bad_row_of_each_export_is_counted_by_one_check(
+    compile_models: CompileModels,
+) -> None:
+    mart = disagreements(compile_models, WORLD, **TABLES)
+    found = {
+        (f"{system}/{export}", check): (row["failures"], row["rows"])
+        for (system, export, check), row in mart.items()
+    }
+    assert found == BY_HAND
+    examples = {row["check_name"]: row["examples"] for row in mart.values() if row["failures"]}
+    assert examples["solved_before_created"] == ["T5"]
+    assert examples["canceled_without_end"] == ["S3"]
+    assert mart["product", "events", "before_sign_up"]["share"] == pytest.approx(2 / 9)
+    assert mart["product", "events", "before_sign_up"]["match_rate"] == pytest.approx(7 / 9)
+
+
+def test_a_world_without_faults_has_every_check_and_no_failure(
+    compile_models: CompileModels,
+) -> None:
+    world = World(AS_OF, [subscription("S", AFTER)], [account("A", signed_up_at=SIGNED_UP)])
+    mart = disagreements(compile_models, world, support__tickets=[ticket("T", AFTER)])
+    assert {key[:2] for key in mart} == {("billing", "subscriptions"), ("support", "tickets")}
+    assert {(row["failures"], row["share"], row["match_rate"]) for row in mart.values()} == {
+        (0, 0.0, 1.0)
+    }
+
+
+def test_what_landed_is_told_with_its_age_and_its_rejects(compile_models: CompileModels) -> None:
+    ledger = [
+        row(
+            "lake__extractions",
+            seq=index,
+            system=system,
+            export=export,
+            landing_date=day,
+            status="ok",
+            rows_in=10,
+            rows_rejected=rejected,
+        )
+        for index, (system, export, day, rejected) in enumerate(
+            [
+                ("crm", "accounts", AS_OF, 1),
+                ("support", "tickets", date(2024, 12, 28), 2),
+                ("support", "tickets", date(2024, 12, 29), 1),
+            ]
+        )
+    ]
+    world = World(AS_OF, accounts=[account("A")])
+    tickets = [ticket("T", AFTER) | {"landing_date": date(2024, 12, 29)}]
+    mart = disagreements(compile_models, world, support__tickets=tickets, lake__extractions=ledger)
+    rejected = mart["support", "tickets", "breaks_its_contract"]
+    assert (rejected["rows"], rejected["failures"], rejected["fate"]) == (20, 3, "rejected")
+    assert {row["freshness_hours"] for key, row in mart.items() if key[0] == "support"} == {48}
+    assert mart["crm", "accounts", "breaks_its_contract"]["freshness_hours"] == 0
+
+
+@pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")
+def test_ravenstack_disagreements_equal_a_plain_count(compile_models: CompileModels) -> None:
+    tables = ("accounts", "subscriptions", "support_tickets", "feature_usage", "churn_events")
+    files = {name: ravenstack.read(name) for name in tables}
+    raw = {f"ravenstack__{name}": ravenstack.raw(name) for name in tables}
+    mart = disagreements(compile_models, World(ravenstack.AS_OF), **raw)
+    found = {key[1:]: row["failures"] for key, row in mart.items()}
+    signed_up = {row["account_id"]: row["signup_date"] for row in files["accounts"]}
+    lives = {row["subscription_id"]: row for row in files["subscriptions"]}
+    plain = Counter[tuple[str, str]]()
+    for row in files["support_tickets"]:
+        plain["support_tickets", "before_sign_up"] += (
+            row["submitted_at"] < signed_up[row["account_id"]]
+        )
+    for row in files["feature_usage"]:
+        life = lives[row["subscription_id"]]
+        plain["feature_usage", "before_sign_up"] += (
+            row["usage_date"] < signed_up[life["account_id"]]
+        )
+        plain["feature_usage", "outside_subscription"] += not (
+            life["start_date"] <= row["usage_date"] <= (life["end_date"] or "9999")
+        )
+    assert plain["support_tickets", "before_sign_up"] == 1077
+    assert plain["feature_usage", "outside_subscription"] == 19432
+    assert {key: count for key, count in found.items() if count} == dict(plain)
