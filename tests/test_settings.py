@@ -1,6 +1,8 @@
 """What a person can set: a value that makes no sense is refused in one sentence."""
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +67,12 @@ def test_every_policy_has_a_default_and_a_description() -> None:
     with (DBT_DIR / "seeds" / "policies.csv").open(newline="") as file:
         described = {row["policy"] for row in csv.DictReader(file) if row["description"]}
     assert described == defaults.keys() - {"systems", "metrics", "metric_defaults"}
+
+
+def test_no_setting_and_no_metric_is_written_twice() -> None:
+    # YAML takes the last of two equal keys without a word.
+    lines = (DBT_DIR / "dbt_project.yml").read_text().splitlines()
+    keys = [match[0] for line in lines if (match := re.match(r"  (  )?\w+:", line))]
+    settings_and_metrics = keys[keys.index("  systems:") :]
+    repeated = [key for key, count in Counter(settings_and_metrics).items() if count > 1]
+    assert repeated == []
