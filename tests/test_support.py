@@ -741,3 +741,52 @@ def test_ravenstack_months_and_csat_equal_a_plain_count(compile_models: CompileM
     assert (satisfied, rated) == (sum(score >= 4 for score in scores), len(scores))
     assert 100 * satisfied / rated == pytest.approx(66.2979, abs=5e-5)
     assert states == paying > 0
+
+
+BAD_HOURS = {
+    "no such time zone: Mars/Base": hours("default", "Mars/Base", ["monday"], OFFICE),
+    "a calendar has one time zone, not Europe/Berlin, UTC": [
+        *hours("default", "UTC", ["monday"], OFFICE),
+        *hours("default", "Europe/Berlin", ["tuesday"], OFFICE),
+    ],
+    "this interval begins before the one before it has ended: 16:59": hours(
+        "default", "UTC", ["monday"], OFFICE, ("16:59", "18:00")
+    ),
+    "opens_at and closes_at must be times of one day, the opening first: 22:00 to 06:00": hours(
+        "default", "UTC", ["monday"], ("22:00", "06:00")
+    ),
+    "opens_at and closes_at must be times of one day, the opening first: 09:00 to 25:00": hours(
+        "default", "UTC", ["monday"], ("09:00", "25:00")
+    ),
+    "the weekday must be an English day name in lower case": hours(
+        "default", "UTC", ["Montag"], OFFICE
+    ),
+    "the policy default_calendar names a calendar that is not in the seed": hours(
+        "night", "UTC", ["monday"], OFFICE
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "seed"), BAD_HOURS.items(), ids=BAD_HOURS.keys())
+def test_business_hours_that_make_no_sense_fail_in_a_sentence(
+    compile_models: CompileModels, sentence: str, seed: list[Row]
+) -> None:
+    assert [problem for *_, problem in problems_of(compile_models, seed)] == [sentence]
+
+
+def test_business_hours_that_touch_and_end_at_midnight_make_sense(
+    compile_models: CompileModels,
+) -> None:
+    assert not problems_of(compile_models)
+    touching = hours("default", "UTC", ["monday"], ("00:00", "12:00"), ("12:00", "24:00"))
+    assert not problems_of(compile_models, touching)
+
+
+def problems_of(
+    compile_models: CompileModels, seed: Sequence[Row] | None = None
+) -> list[tuple[Any, ...]]:
+    """What the test of the seed says of `seed`, or of the one that is shipped."""
+    models = compile_models(Policies(), ("assert_business_hours_make_sense",))
+    seeds = {"seeds__business_hours": seed} if seed else {}
+    with closing(models.build(World(AS_OF), **seeds)) as database:
+        return models.broken_identities(database).get("assert_business_hours_make_sense", [])
