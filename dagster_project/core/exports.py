@@ -189,7 +189,8 @@ class Extraction:
     """One attempt to extract one landing day of one export; one line of the ledger.
 
     `rows_in` = accepted + rejected + superseded; a failed day has zeros and says why in `error`.
-    `drift` names columns of the files that the contract does not know.
+    `reasons` says why rows were rejected, and how many for each; `drift` names columns of the files
+    that the contract does not know.
     """
 
     system: str
@@ -201,6 +202,7 @@ class Extraction:
     rows_accepted: int = 0
     rows_rejected: int = 0
     rows_superseded: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     drift: tuple[str, ...] = ()
     contract: str = ""

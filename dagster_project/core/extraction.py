@@ -145,8 +145,8 @@ class Extractor:
             hashing.result()
             if landed_stats(folder, paths) != stats:
                 raise FileFault("the files changed while they were read")
-            self._commit(export, day, counts)
-            line = replace(line, status="ok", **vars(counts))
+            reasons = self._commit(export, day, counts)
+            line = replace(line, status="ok", **vars(counts), reasons=reasons)
         except FileFault as fault:
             line = replace(line, error=str(fault))
         finally:
@@ -369,23 +369,29 @@ class Extractor:
             self._rejects,
         )
 
-    def _commit(self, export: Export, day: date, counts: Counts) -> None:
+    def _commit(self, export: Export, day: date, counts: Counts) -> dict[str, int]:
+        """Put rejects and data in place; returns why rows were rejected, most frequent first."""
         rejects = self._lake.rejects_day(export.system, export.name, day)
+        reasons: dict[str, int] = {}
         if counts.rows_rejected:
+            reasons = dict(
+                self._query(
+                    f"select reason, count(*) from {file_literal(self._rejects)}"
+                    " group by reason order by count(*) desc, reason"
+                )
+            )
             put(self._rejects, rejects)
         else:
             rejects.unlink(missing_ok=True)
         if counts.rows_rejected > self._rules.max_reject_share * counts.rows_in:
-            [(reason, times)] = self._query(
-                f"select reason, count(*) from {file_literal(rejects)}"
-                " group by reason order by count(*) desc, reason limit 1"
-            )
+            reason, times = next(iter(reasons.items()))
             raise FileFault(
                 f"{counts.rows_rejected:,} of {counts.rows_in:,} rows were rejected, more than the"
                 f" allowed share of {self._rules.max_reject_share:g};"
                 f" most often {reason} ({times:,} rows)"
             )
         put(self._data, self._lake.raw_day(export.system, export.name, day))
+        return reasons
 
     def _copy(self, select: str, file: Path) -> int:
         target = literal(str(file))

@@ -1,5 +1,6 @@
 -- Where exports contradict each other or themselves, and what becomes of such rows. Each rule stands here
--- once; nothing of it is rejected, because rejecting looks at one row of one contract.
+-- once; nothing of it is rejected, because rejecting looks at one row of one contract. What contracts have
+-- refused is counted beside it, by reason.
 {%- set checks = {
     "unknown_account": ["warn", "kept_as_unknown", "The accounts export does not know the account; the row counts in the total and in the slice unknown, or that of its subscription"],
     "no_account": ["info", "kept_as_unknown", "The row names no account; it counts in the total and in each slice unknown, and with no account"],
@@ -16,7 +17,6 @@
     "canceled_without_end": ["warn", "left_out", "A canceled subscription needs an end; without it the row never counts"],
     "ends_before_it_starts": ["warn", "left_out", "A subscription row that ends at or before its start covers no time"],
     "without_mrr": ["warn", "left_out", "No exchange rate for the currency, or an amount beyond what MRR can hold; the row is in no sum"],
-    "breaks_its_contract": ["info", "rejected", "Rows refused by the contract of their export; each lies in rejects with its reason"],
 } %}
 {%- set unknown = {"unknown_account": "account_id is not null and not is_known"} %}
 {%- set anonymous = dict(unknown, no_account="account_id is null") %}
@@ -136,21 +136,29 @@ counted as (
         left join accounts on measured.account_id = accounts.account_id
     )
     group by 1, 2
-    union all
+    {{ "union all" if not loop.last }}
     {%- endfor %}
-    select
-        system,
-        export,
-        sum(rows_in) as rows,
-        [{check_name: 'breaks_its_contract', failures: sum(rows_rejected), examples: null::varchar[]}] as checks,
-    from {{ ref('int_quality__export_days') }}
-    where landing_date <= {{ as_of_date() }}
-    group by 1, 2
 ),
 
 checked as (
     select system, export, rows, unnest(checks, max_depth := 2)
     from counted
+),
+
+days as (
+    select * from {{ ref('int_quality__export_days') }}
+    where landing_date <= {{ as_of_date() }}
+),
+
+landed as (
+    select system, export, sum(rows_in) as rows,
+    from days
+    group by all
+),
+
+refused as (
+    select system, export, unnest(map_entries(reasons), max_depth := 2)
+    from days
 )
 
 select
@@ -161,7 +169,7 @@ select
     fate,
     rows::bigint as rows,
     failures::bigint as failures,
-    if(failures = 0, [], coalesce(examples, [])) as examples,
+    if(failures = 0, [], examples) as examples,
     description,
 from checked
 inner join (
@@ -172,3 +180,17 @@ inner join (
     {%- endfor %}
 ) as known (check_name, severity, fate, description) using (check_name)
 where rows > 0
+union all
+select
+    system,
+    export,
+    key as check_name,
+    'info' as severity,
+    'rejected' as fate,
+    rows::bigint as rows,
+    sum(value)::bigint as failures,
+    []::varchar[] as examples,
+    'Refused by the contract of the export for this reason; each row lies in rejects' as description,
+from refused
+inner join landed using (system, export)
+group by all
