@@ -27,6 +27,10 @@
 } %}
 {#- Measures that were cut to six decimals differ in the last of them. -#}
 {%- set tolerances = {"mart_metrics": 0.001} %}
+{%- set means = [] %}
+{%- for name, entry in var("metrics").items() if entry.is_additive is false %}
+{%- do means.append(name) %}
+{%- endfor %}
 {%- for mart, measures in additive.items() %}
 select
     '{{ mart }}' as mart,
@@ -42,6 +46,9 @@ from (
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
     from {{ ref(mart) }}
+    {%- if mart == "mart_metrics" and means %}
+    where metric_name not in ('{{ means | join("', '") }}')
+    {%- endif %}
     group by all
 )
 group by all
