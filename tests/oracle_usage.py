@@ -375,3 +375,56 @@ def lifecycle(
                 states[grain, start][account] = state
             start = end
     return states
+
+
+def before_churn(
+    events: Sequence[Row],
+    account_months: Sequence[Row],
+    known_from: Mapping[str, date],
+    as_of: date,
+) -> dict[tuple[str, str, int], dict[str, int]]:
+    """(tenure band, outcome, months before) -> the sums over paying account-months.
+
+    `account_months` has account_id, period_start, cohort_start, opening_accounts, churned_accounts;
+    `known_from` the day on which an account was first heard of, its events aside.
+    """
+    first_event = min((row["day"] for row in events), default=as_of + DAY)
+    of_account: dict[str, list[date]] = defaultdict(list)
+    for row in events:
+        of_account[row["account_id"]].append(row["day"])
+    sums: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+    for month in account_months:
+        start = month["period_start"]
+        if not month["opening_accounts"] or next_month(start) > as_of + DAY:
+            continue
+        outcome = "churned" if month["churned_accounts"] else "retained"
+        tenure = 0
+        while next_month(month["cohort_start"], tenure) < start:
+            tenure += 1
+        for months_before in range(1, min(3, tenure) + 1):
+            last_day = next_month(start, 1 - months_before) - DAY
+            days = of_account[month["account_id"]]
+            used = sum(last_day - DAY * 28 < day <= last_day for day in days)
+            used_before = sum(last_day - DAY * 56 < day <= last_day - DAY * 28 for day in days)
+            cell = sums[_band(tenure), outcome, months_before]
+            cell["account_months"] += 1
+            if first_event > last_day - DAY * 27:
+                continue
+            cell["observations"] += 1
+            cell["events_28d"] += used
+            cell["unused_observations"] += not used
+            young = min([known_from[month["account_id"]], *days]) > last_day - DAY * 55
+            if not young and first_event <= last_day - DAY * 55:
+                cell["compared_events_28d"] += used
+                cell["events_previous_28d"] += used_before
+            if past := [day for day in days if day <= last_day]:
+                cell["accounts_with_events"] += 1
+                cell["idle_days"] += (last_day - max(past)).days
+    return {key: dict(cell) for key, cell in sums.items()}
+
+
+def _band(tenure_months: int) -> str:
+    for to, band in ((3, "1-3"), (6, "4-6"), (12, "7-12"), (24, "13-24")):
+        if tenure_months <= to:
+            return band
+    return "25+"
