@@ -2,6 +2,12 @@
 #   DATA_DIR  where the data lies, absolute or relative to here (default: data)
 #   SYSTEMS   source systems that are on, comma-separated (default: all canonical ones)
 #   VARS      YAML that overrides policies, such as VARS='{account_mrr_policy: latest_start}'
+# and for bench:
+#   EVENTS ACCOUNTS MONTHS PERIODS  size of the generated exports
+#   RUNS      how often each thing is measured; the median counts (default: 1)
+#   LINES     which of the lines 1 to 6 of bench/cases.py (default: 1,5,6)
+#   PEERS     duckdb, pandas, pyspark (default: duckdb,pandas); PEER_PYTHON may be another's Python
+#   FOLDER    where exports and results are kept (default: data/bench)
 export DATA_DIR SYSTEMS VARS
 
 PYTHON ?= python3.11
@@ -9,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check
+.PHONY: help run dev test check bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +36,10 @@ check: $(INSTALLED)  ## linters, types, dbt parse, the Dagster definitions
 	$(BIN)/mypy
 	$(BIN)/python -m dagster_project prepare
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
+
+bench: $(INSTALLED)  ## the program beside plain DuckDB, pandas and PySpark; small unless told otherwise
+	@$(BIN)/python -m bench $(foreach name,EVENTS ACCOUNTS MONTHS PERIODS RUNS LINES PEERS FOLDER, \
+	    $(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) '$($(name))'))
 
 # uv where it is present: 2 seconds instead of 60.
 $(INSTALLED): requirements.lock

@@ -71,7 +71,7 @@ USAGE_SCHEMA = {
 }
 
 # Every draw hashes what it is about, so an event is the same in whichever chunk it is written.
-EVENTS_SQL = """
+DRAWN_EVENTS_SQL = """
 with account_days as (
     select *, epoch_us(day) // 86400000000 as day_number
     from (
@@ -163,7 +163,10 @@ events as (
         day,
     from drawn
 )
+"""
 
+EVENTS_SQL = f"""
+{DRAWN_EVENTS_SQL}
 select * exclude (landed_after, day)
 from events
 where greatest(day::date + landed_after::integer, $first_landing) = $landing
