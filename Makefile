@@ -15,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check bench
+.PHONY: help run dev test check bench fuzz kills
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ dev: $(INSTALLED)  ## the Dagster UI on http://127.0.0.1:3000, with the nightly 
 
 test: $(INSTALLED)  ## the tests
 	@$(BIN)/python -m pytest
+
+fuzz: $(INSTALLED)  ## FILES=10000 hostile export files
+	@PYTHONPATH=. $(BIN)/python tests/fuzz.py $(or $(FILES),10000)
+
+kills: $(INSTALLED)  ## KILLS=100 times kill -9, and 50 readers during 20 publishes
+	@PYTHONPATH=. $(BIN)/python tests/kills.py $(or $(KILLS),100)
 
 check: $(INSTALLED)  ## linters, types, dbt parse, the Dagster definitions
 	$(BIN)/ruff check

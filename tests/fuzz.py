@@ -1,6 +1,6 @@
 """Hostile export files: tables with nasty cells, written in every format and then damaged.
 
-    python -m tests.fuzz [files] [first seed]        what `make fuzz` runs; a short form is a test
+    PYTHONPATH=. python tests/fuzz.py [files] [first seed]      what `make fuzz` runs
 
 Each file is one day of one export. What must hold of any bytes: the day is ok with rows in =
 accepted + rejected + superseded, or it fails with one sentence; no row that can be seen in the file
@@ -8,7 +8,7 @@ is missing from raw and rejects; the next good file is read as ever; nothing is 
 nothing appears outside the data folder. Where the damage leaves the table known, its counts are
 those of a plain reading, row by row, that shares no code with the extraction.
 
-A file is its seed: `python -m tests.fuzz 1 SEED` makes the same one again.
+A file is its seed: with 1 and SEED the same one is made again. A short form is in `make test`.
 """
 
 import csv
@@ -35,6 +35,7 @@ from typing import Any
 import duckdb
 import polars as pl
 from polars._typing import ParquetCompression
+from program import ENVIRONMENT
 
 from dagster_project.core.exports import Column, Export, Extraction, Rules
 from dagster_project.core.extraction import Extractor
@@ -692,7 +693,8 @@ def main(files: int, first: int) -> int:
     for start in range(first, first + files, chunk):
         stop = min(start + chunk, first + files)
         child = subprocess.run(
-            [sys.executable, "-m", "tests.fuzz", "--chunk", str(start), str(stop)],
+            [sys.executable, __file__, "--chunk", str(start), str(stop)],
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -1,6 +1,6 @@
 """kill -9 at random moments: of extraction, of publishing, and of the whole program.
 
-    python -m tests.kills [kills of the program] [seed]      what `make kills` runs
+    PYTHONPATH=. python tests/kills.py [kills of the program] [seed]      what `make kills` runs
 
 After each kill what analysts open is one whole release or the one before, and each day of raw is
 whole or absent. The next run heals: it ends well, what it publishes equals that of a run nobody
@@ -26,6 +26,8 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import readers
+from program import CHECKOUT, ENVIRONMENT
 
 from dagster_project.core import samples
 from dagster_project.core.exports import Column, Export, Rules, read_ledger, stale_days
@@ -33,7 +35,6 @@ from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
 from dagster_project.core.publish import Release, current_release, publish
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=0.5)
 EXPORT = Export("crm", "things", "append", ("id",), (Column("id", "text"), Column("n", "bigint")))
 DAYS = [date(2024, 1, 1) + timedelta(day) for day in range(4)]
@@ -138,8 +139,8 @@ def kill_endless(name: str, root: Path, kills: int, random: Random) -> list[str]
     wrong = []
     for number in range(kills):
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.kills", "--endless", name, str(root)],
-            cwd=CHECKOUT,
+            [sys.executable, __file__, "--endless", name, str(root)],
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -321,6 +322,10 @@ def main(kills: int, seed: int) -> int:
             found += kill_endless(name, root / name, 5, random) + heal(root / name)
         print(f"{name} alone: {max(kills // 5, 1) * 5} kills, {len(found)} findings", flush=True)
         wrong += found
+    (root / "readers").mkdir()
+    report = readers.trial(root / "readers", processes=5, readers=10, publishes=20)
+    print(f"50 readers, 20 publishes: {json.dumps(report)}", flush=True)
+    wrong += report["wrong"]
     (root / "program").mkdir()
     wrong += kill_program(root / "program", kills, random, lambda line: print(line, flush=True))
     print(f"{len(wrong)} findings" + "".join(f"\n  {sentence}" for sentence in wrong))

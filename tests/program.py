@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# For a file of tests/ that is run by itself.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(CHECKOUT)}
 
 
 def run_program(data_dir: Path, **variables: str) -> subprocess.CompletedProcess[str]:

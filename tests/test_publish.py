@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import readers
 
 from dagster_project.core import publish as publishing
 from dagster_project.core.lock import exclusive
@@ -151,6 +152,23 @@ def test_a_publish_that_fails_leaves_the_last_release_in_place(
     with pytest.raises(duckdb.Error):
         publish(tmp_path / "no such warehouse.duckdb", published, release(2), keep=7)
     assert current_release(published)["release_id"] == release(1).release_id
+
+
+def test_readers_see_no_error_and_never_a_mix_while_releases_are_switched(tmp_path: Path) -> None:
+    # Fifty readers and twenty releases are tried by `make kills`.
+    report = readers.trial(tmp_path, processes=2, readers=4, publishes=6)
+    assert report["wrong"] == []
+    assert report["looks"] > 20
+    assert report["releases"] > 2
+
+
+def test_a_mix_of_two_releases_is_found_out(tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    readers.publish_number(tmp_path, 1)
+    other = (published / "current").resolve() / "parquet" / "mart_b.parquet"
+    duckdb.connect().execute(f"copy (select 2 as n) to '{other}' (format parquet)")
+    assert readers.through_the_database(published) == {1}
+    assert readers.through_parquet(published) == {1, 2}
 
 
 def test_the_lock_names_its_holder_lets_it_in_again_and_is_freed_by_a_kill(tmp_path: Path) -> None:
