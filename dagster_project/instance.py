@@ -11,9 +11,9 @@ from dagster_project.settings import CHECKOUT, Settings
 # On every run of the program itself: it holds the lock on DATA_DIR from before such a run exists to
 # after it ended, so whoever holds the lock knows that an unfinished one is dead.
 PROGRAM_TAGS = {"launched_by": "make run"}
-QUEUED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED]
-# Past the queue and not at their end.
+# Not at their end, and not in the queue.
 UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,

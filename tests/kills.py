@@ -214,12 +214,12 @@ class Program:
         )
         self._accounts = next((self.data / "landing" / "crm" / "accounts").glob("*-30.csv"))
         self._lines = self._accounts.read_text().splitlines(keepends=True)
-        self._landed = 0
+        self.landed = 0
         self._expected: dict[int, object] = {}
 
     def land(self, version: int) -> None:
         """The accounts, with and without the last of them; an append export is but touched."""
-        self._landed = version
+        self.landed = version
         self._accounts.write_text("".join(self._lines[: len(self._lines) - version]))
         for part in (self.data / "landing" / "orders" / "orders").iterdir():
             part.touch()
@@ -263,8 +263,8 @@ class Program:
         wrong += [f"left in the temporary folder: {left[:5]}"] if len(left) > 50 else []
         marts = self._marts()
         if is_model:
-            self._expected[self._landed] = marts
-        elif not status and marts != self._expected[self._landed]:
+            self._expected[self.landed] = marts
+        elif not status and marts != self._expected[self.landed]:
             wrong.append("the marts differ from those of a run nobody killed")
         if unfinished := self._unfinished_runs():
             wrong.append(f"runs without an end: {unfinished}")
@@ -296,7 +296,7 @@ def kill_program(root: Path, kills: int, random: Random, say: Callable[[str], No
     phases = list(PHASES)
     while sum(done.values()) < kills:
         phase = phases[sum(done.values()) % len(phases)]
-        program.land(random.randrange(2))
+        program.land(1 - program.landed)
         how = program.kill(phase)
         if how is None:
             say(f"{phase}: it had ended")

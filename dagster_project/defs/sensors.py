@@ -7,7 +7,7 @@ from dagster_project import settings, state
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
-from dagster_project.instance import PROGRAM_TAGS, QUEUED, UNFINISHED, close_dead_runs
+from dagster_project.instance import PROGRAM_TAGS, UNFINISHED, close_dead_runs
 
 _settings = settings.current()
 _lake = Lake(_settings.data_dir)
@@ -43,7 +43,8 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
             close_dead_runs(context.instance, PROGRAM_TAGS)
     except BusyError as busy:
         return dg.SkipReason(str(busy))
-    if context.instance.get_runs_count(dg.RunsFilter(statuses=[*QUEUED, *UNFINISHED])):
+    pending = [dg.DagsterRunStatus.QUEUED, *UNFINISHED]
+    if context.instance.get_runs_count(dg.RunsFilter(statuses=pending)):
         return dg.SkipReason("A run is queued or under way.")
     if context.instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
         return dg.SkipReason("A backfill is under way.")
