@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from dagster_project import manifest, settings, state
+from dagster_project.core import machine
 from dagster_project.core.exports import ContractError
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
@@ -30,8 +31,9 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return UNUSABLE
-    except (ContractError, manifest.ManifestError) as error:
-        print(error, file=sys.stderr)
+    except (ContractError, manifest.ManifestError, OSError) as error:
+        said = machine.sentence(error) if machine.is_of_the_machine(error) else error
+        print(said, file=sys.stderr)
         return NOT_PUBLISHED
 
 

@@ -7,10 +7,11 @@ to a log file. What the jobs do is declared in defs/ and computed in core/ and d
 import atexit
 import os
 import time
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TextIO
@@ -20,6 +21,7 @@ import duckdb
 from dagster import DagsterEventType as Kind
 
 from dagster_project import manifest, state
+from dagster_project.core import machine
 from dagster_project.core.lake import Lake
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
 from dagster_project.settings import Settings
@@ -46,19 +48,27 @@ def run(settings: Settings) -> bool:
         # Only exports with something new: each step costs about half a second in events alone.
         new = [dg.AssetKey(export.split("/")) for export in state.new_days(settings)]
         jobs = {"extract": new, "build_and_publish": None} if new else {"build_and_publish": None}
-        with dg.DagsterInstance.get() as instance:
-            close_dead_runs(instance, PROGRAM_TAGS)
-            for job, selection in jobs.items():
-                run_id = str(uuid.uuid4())
-                instance.add_event_listener(run_id, report.hear)
-                report.say(f"\n{job}")
-                declared.resolve_job_def(job).execute_in_process(
-                    asset_selection=selection,
-                    instance=instance,
-                    run_id=run_id,
-                    tags=PROGRAM_TAGS,
-                    raise_on_error=False,
-                )
+        try:
+            with dg.DagsterInstance.get() as instance:
+                close_dead_runs(instance, PROGRAM_TAGS)
+                for job, selection in jobs.items():
+                    run_id = str(uuid.uuid4())
+                    instance.add_event_listener(run_id, report.hear)
+                    report.say(f"\n{job}")
+                    declared.resolve_job_def(job).execute_in_process(
+                        asset_selection=selection,
+                        instance=instance,
+                        run_id=run_id,
+                        tags=PROGRAM_TAGS,
+                        raise_on_error=False,
+                    )
+        except Exception as error:
+            # Dagster raises where it cannot keep its own records, as on a full disk.
+            if not machine.is_of_the_machine(error):
+                raise
+            with suppress(OSError):
+                traceback.print_exc()
+            report.say(f"Broken off: {machine.sentence(error)}")
         report.sum_up(settings)
     return report.is_published
 
@@ -83,7 +93,9 @@ class Report:
         event = entry.dagster_event
         if event is None or event.step_key is None:
             return
-        if event.event_type == Kind.STEP_START:
+        if event.event_type == Kind.STEP_UP_FOR_RETRY:
+            self.say(f"  {event.step_key:<32} will be tried again")
+        elif event.event_type == Kind.STEP_START:
             self._step_began = (time.monotonic(), len(self._tables), len(self._checks))
         elif event.event_type == Kind.ASSET_MATERIALIZATION:
             self._materialized(event.step_materialization_data.materialization)

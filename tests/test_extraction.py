@@ -733,6 +733,7 @@ GOOD = f"{HEADER}\na,1,,open,,\n".encode()
         (".csv", b'"a\nb",c\n1,2\n', "missing column invoice_id"),
         (".csv", b"a\x07\x1b[2Jb\n", r"(the header is: a\x07\x1b[2Jb)"),
         (".csv", b",".join(b"x" * 900 for _ in range(900)), "xxx..."),
+        (".csv", HEADER.encode() + b"," * 70_000 + b"\na,1,,open,,\n", "has 70,006 columns"),
         (".csv.gz", gzip.compress(GOOD * 99)[:-20], "truncated gzip"),
         (".csv.gz", gzip.compress(GOOD)[:-4], "truncated gzip"),
         (".csv.gz", gzip.compress(GOOD)[:-8] + bytes(8), "not a sound gzip file (CRC check failed"),
@@ -797,6 +798,22 @@ def test_a_file_that_unpacks_beyond_the_limit_is_refused_until_the_limit_is_rais
     world.rules = RULES
     assert world.stale() == [DAY]
     assert counts(world.extract()) == (9000, 3, 0, 8997)
+
+
+def test_parts_of_strange_names_and_kinds_are_faults_of_their_day_alone(world: World) -> None:
+    folder = world.folder / str(DAY)
+    for name in (b"\xff.csv", b"line\nbreak.csv", b"'; drop table x; --.csv", b"*.csv"):
+        world.land(f"{DAY}/x", GOOD).replace(folder / os.fsdecode(name))
+        line = world.extract()
+        assert line.is_ok or (line.error or "").isprintable()
+        assert world.stale() == []
+        (folder / os.fsdecode(name)).unlink()
+    (folder / "nowhere.csv").symlink_to("/nowhere")
+    (folder / "itself.csv").symlink_to("itself.csv")
+    os.mkfifo(folder / "pipe.csv")
+    assert world.stale() == [DAY]
+    assert "a day folder holds files" in (world.extract().error or "")
+    assert world.stale() == []
 
 
 def test_one_bad_part_fails_the_whole_day(world: World) -> None:

@@ -4,6 +4,7 @@ The contracts are the dbt sources YAML files and nothing else. Reading the expor
 extraction.py's: this module answers "is anything new?" every night, so it must not import DuckDB.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -258,6 +259,8 @@ def append_to_ledger(lake: Lake, line: Extraction) -> None:
     """
     lake.ledger.parent.mkdir(parents=True, exist_ok=True)
     with lake.ledger.open("a+b") as file:
+        # Touched days are recorded by whoever asks what is new, also while another run extracts.
+        fcntl.flock(file, fcntl.LOCK_EX)
         end = file.seek(0, os.SEEK_END)
         if end and (file.seek(end - 1), file.read())[1] != b"\n":
             file.seek(0)
@@ -320,13 +323,21 @@ def _holds(line: Extraction, export: Export, lake: Lake, rules: Rules) -> bool:
 
 
 def landed_stats(folder: Path, parts: Iterable[Path]) -> list[tuple[str, int, int, int]]:
-    """(name, size, mtime in ns, inode) of each part, named relative to `folder`."""
-    stats = ((part, part.stat()) for part in parts)
-    return [(str(p.relative_to(folder)), s.st_size, s.st_mtime_ns, s.st_ino) for p, s in stats]
+    """(name, size, mtime in ns, inode) of each part, named relative to `folder`; zeros for a link
+    that leads nowhere."""
+    stats = []
+    for part in parts:
+        try:
+            stat = part.stat()
+            facts = stat.st_size, stat.st_mtime_ns, stat.st_ino
+        except OSError:
+            facts = 0, 0, 0
+        stats.append((str(part.relative_to(folder)), *facts))
+    return stats
 
 
 def landed(folder: Path, parts: tuple[Path, ...]) -> tuple[Landed, ...]:
-    """`landed_stats` with the sha256 of each part's bytes (empty for what is not a file)."""
+    """`landed_stats` with the sha256 of each part's bytes (empty where there are none to read)."""
     stats = landed_stats(folder, parts)
     return tuple(Landed(*stat, sha256_of(part)) for stat, part in zip(stats, parts, strict=True))
 
@@ -334,8 +345,12 @@ def landed(folder: Path, parts: tuple[Path, ...]) -> tuple[Landed, ...]:
 def sha256_of(path: Path) -> str:
     if not path.is_file():
         return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        # Whoever reads the file for its rows says why it cannot be read.
+        return ""
 
 
 def is_declared(export: Export, lake: Lake) -> bool:

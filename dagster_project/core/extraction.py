@@ -36,6 +36,7 @@ from dagster_project.core.exports import (
 )
 from dagster_project.core.files import FileFault, Part, check_header, check_unpacked, prepare
 from dagster_project.core.lake import Lake, put
+from dagster_project.core.machine import is_of_the_machine
 from dagster_project.core.rows import (
     SQL_TYPES,
     file_literal,
@@ -403,14 +404,12 @@ class Extractor:
         try:
             return self._db.execute(sql).fetchall()
         except duckdb.Error as error:
-            if isinstance(error, duckdb.OutOfMemoryException) or _MACHINE.search(str(error)):
+            kinds = duckdb.OutOfMemoryException | duckdb.IOException
+            if isinstance(error, kinds) and is_of_the_machine(error):
                 raise OSError(str(error)) from error
             raise
 
 
-_MACHINE = re.compile(
-    "No space left|Disk quota|Read-only|Permission denied|Could not (write|create)"
-)
 _PROGRAMMING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 

@@ -31,6 +31,8 @@ _BLOCK = 1 << 24
 _LONGEST_RECORD = 1 << 26
 _LONGEST_HEADER = 1 << 20
 LONGEST_SENTENCE = 600
+# A column costs 32 KB of memory in each thread, however short the file.
+MOST_COLUMNS = 5_000
 
 
 class FileFault(Exception):  # noqa: N818 - it is the file that is at fault
@@ -66,6 +68,8 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     A compressed file may hold `limit` bytes. Parquet is left as it is, and its header empty. Raises
     FileFault, and OSError of the machine.
     """
+    if not file.isprintable():
+        raise FileFault(f"{file}: the name holds characters that do not print")
     if not path.is_file():
         raise FileFault(f"{file}: a day folder holds files, this is not one")
     format_ = landed_format(path)
@@ -90,7 +94,10 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
 
 
 def check_header(part: Part, columns: Sequence[str]) -> None:
-    """Raises FileFault unless every contracted column stands in the header, once."""
+    """Raises FileFault unless every contracted column stands in the header, once, and among not too
+    many others."""
+    if len(part.names) > MOST_COLUMNS:
+        raise FileFault(f"{part.file}: has {len(part.names):,} columns, more than {MOST_COLUMNS:,}")
     if doubled := [name for name, times in Counter(part.names).items() if name and times > 1]:
         raise FileFault(f"{part.file}: the header names {', '.join(doubled)} more than once")
     missing = [name for name in columns if name not in part.names]

@@ -15,6 +15,7 @@ from dagster_project.core import closes
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _manifest = manifest.load(_settings)
@@ -47,8 +48,10 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     # Each step runs the checks of its own models: dbt by itself runs every test that touches one of
     # them, also against models that only a later step builds.
     of_others = " ".join(sorted(_tests - {key.name for key in context.selected_asset_check_keys}))
-    yield from context.resources.dbt.cli(
-        ["build", "--vars", _settings.dbt_vars, *(["--exclude", of_others] if of_others else [])],
-        target_path=manifest.target_dir(_settings),
-        context=context,
-    ).stream()
+    chosen = ["--exclude", of_others] if of_others else []
+    with passing_faults(context):
+        yield from context.resources.dbt.cli(
+            ["build", "--vars", _settings.dbt_vars, *chosen],
+            target_path=manifest.target_dir(_settings),
+            context=context,
+        ).stream()

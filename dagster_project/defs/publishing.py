@@ -13,6 +13,7 @@ from dagster_project import manifest, settings, state
 from dagster_project.core import closes, warehouse
 from dagster_project.core.lake import Lake
 from dagster_project.core.publish import Release, publish
+from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _models = manifest.nodes(manifest.load(_settings), "model")
@@ -41,16 +42,13 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
         fingerprint=state.fingerprint(_code_state, raw_state),
         raw_state=raw_state,
     )
-    rows = publish(
-        lake.warehouse,
-        lake.published,
-        release,
-        keep=_settings.integer("releases_kept"),
-        write_also=partial(
-            closes.write_new, lake, release.release_id, _settings.integer("close_business_day")
-        ),
+    write_closes = partial(
+        closes.write_new, lake, release.release_id, _settings.integer("close_business_day")
     )
-    closes.settle(lake)
+    kept = _settings.integer("releases_kept")
+    with passing_faults(context):
+        rows = publish(lake.warehouse, lake.published, release, kept, write_also=write_closes)
+        closes.settle(lake)
     return dg.MaterializeResult(
         metadata={
             "release_id": release.release_id,

@@ -16,6 +16,7 @@ from dagster_project.core.exports import Export, Extraction, load_exports, read_
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
 from dagster_project.partitions import landing_days
+from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _lake = Lake(_settings.data_dir)
@@ -47,7 +48,7 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
         failed = []
-        with Extractor(_lake, _rules) as extractor:
+        with passing_faults(context), Extractor(_lake, _rules) as extractor:
             extractor.ensure_empty(export)
             for day in _days(context, export):
                 attempt = extractor.extract_day(export, day)

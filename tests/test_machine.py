@@ -1,0 +1,121 @@
+"""Faults of the machine: told from others, said in one sentence, tried again if they may pass."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+from program import CHECKOUT, run_program
+
+from dagster_project import retries
+from dagster_project.core import machine, samples
+from dagster_project.core.extraction import AccountingError
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_the_machine", "may_pass"),
+    [
+        (OSError(28, "No space left on device", "/data/x"), True, False),
+        (OSError(30, "Read-only file system"), True, False),
+        (PermissionError(13, "Permission denied", "/data/x"), True, False),
+        (FileNotFoundError(2, "No such file or directory"), True, True),
+        (OSError(5, "Input/output error"), True, True),
+        (MemoryError(), True, True),
+        (RuntimeError("(sqlite3.OperationalError) database or disk is full"), True, False),
+        (
+            RuntimeError("failed\n\nIO Error: Could not set lock on file: Conflicting lock"),
+            True,
+            True,
+        ),
+        (duckdb.IOException('IO Error: Could not write file "x": File too large'), True, False),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), True, True),
+        (AccountingError("3 rows in are not 1 + 1 + 0"), False, False),
+        (duckdb.BinderException("Binder Error: no such column"), False, False),
+        (RuntimeError("Got 3 results, configured to fail if != 0"), False, False),
+    ],
+)
+def test_a_fault_of_the_machine_is_told_from_others(
+    error: Exception, is_of_the_machine: bool, may_pass: bool
+) -> None:
+    assert machine.is_of_the_machine(error) == is_of_the_machine
+    assert machine.may_pass(error) == may_pass
+    assert "\n" not in machine.sentence(error)
+    assert len(machine.sentence(error)) > 5
+
+
+def test_the_cause_at_the_bottom_is_what_is_said() -> None:
+    try:
+        try:
+            raise OSError(28, "No space left on device", "/data/x")
+        except OSError as error:
+            raise RuntimeError("a step failed") from error
+    except RuntimeError as error:
+        said = machine.sentence(error)
+    assert said == "The disk is full, or may not be used further: No space left on device: /data/x"
+
+
+def materialize(errors: list[Exception], monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
+    """Whether an asset that meets these errors one after the other succeeds, and its tries."""
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    tries = 0
+
+    @dg.asset
+    def fragile(context: dg.AssetExecutionContext) -> None:
+        nonlocal tries
+        tries += 1
+        with retries.passing_faults(context):
+            if errors:
+                raise errors.pop(0)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = dg.materialize([fragile], instance=instance, raise_on_error=False)
+    return done.success, tries
+
+
+def test_what_may_pass_is_tried_again_and_the_rest_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = duckdb.IOException("IO Error: Could not set lock on file")
+    full = OSError(28, "No space left on device")
+    assert materialize([lock, lock], monkeypatch) == (True, 3)
+    assert materialize([lock] * 9, monkeypatch) == (False, 3)
+    assert materialize([full], monkeypatch) == (False, 1)
+    assert materialize([AccountingError("a defect")], monkeypatch) == (False, 1)
+    assert materialize([dg.Failure("a bad file", allow_retries=False)], monkeypatch) == (False, 1)
+
+
+FULL = """
+import resource, runpy, signal, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.argv[1:] = ["run"]
+runpy.run_module("dagster_project", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("limit", [10, 60_000])
+def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path: Path, limit: int) -> None:
+    samples.generate(tmp_path / "landing", accounts=1, days=1, events_per_account=1)
+    run = subprocess.run(
+        [sys.executable, "-c", FULL.format(limit=limit)],
+        cwd=CHECKOUT,
+        env=os.environ | {"DATA_DIR": str(tmp_path), "SYSTEMS": "crm"},
+        capture_output=True,
+        text=True,
+    )
+    said = run.stdout + run.stderr
+    assert run.returncode == 1, said
+    assert "The disk is full, or may not be used further" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_data_folder_that_may_not_be_written_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    samples.generate(tmp_path / "landing", accounts=1, days=1, events_per_account=1)
+    # A file where a folder is to be: the same to the program as a folder that is read-only, and so
+    # also to root, whom no permission stops.
+    (tmp_path / ".lock").mkdir()
+    run = run_program(tmp_path)
+    assert run.returncode == 1
+    assert run.stdout.count("\n") == 1
+    assert "Is a directory" in run.stdout
