@@ -189,7 +189,11 @@ def _rows_behind(check: str, settings: Settings) -> list[str]:
             found = db.execute(f"from {table} limit {ROWS_SHOWN}")
             names = [column[0] for column in found.description or ()]
             return [
-                ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+                ", ".join(
+                    f"{name}={value}"
+                    for name, value in zip(names, row, strict=True)
+                    if value is not None
+                )
                 for row in found.fetchall()
             ]
     except duckdb.Error:

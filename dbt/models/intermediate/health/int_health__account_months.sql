@@ -5,7 +5,7 @@ with scored as (
     select
         account_id,
         period_start,
-        sum(contribution) as weighted_score,
+        sum(score * weight) / sum(weight) filter (score is not null) as weighted_score,
         min(score) as worst_of_score,
         coalesce(sum(weight) filter (value is not null), 0) / sum(weight) as coverage,
         arg_min(component, (score, component)) as weakest_component,
