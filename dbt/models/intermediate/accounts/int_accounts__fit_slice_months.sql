@@ -3,7 +3,7 @@
     "cohort_accounts": "bigint", "retained_accounts": "bigint",
     "opening_mrr": "decimal(38, 6)", "closing_mrr_of_cohort": "decimal(38, 6)",
 } %}
-{%- set known_measures = ["touches", "touched_accounts"] %}
+{%- set known_measures = ["tickets", "exposure_days", "touches", "touched_accounts"] %}
 -- What became of the accounts of each fit class, and of all of them; the cohort is who paid twelve months
 -- before. What no export tells is null.
 with facts as (
@@ -23,6 +23,9 @@ with facts as (
     select account_id, period_start, touches, 1 as touched_accounts,
     from {{ ref('int_contacts__account_months') }}
     where paying_accounts = 1
+    union all by name
+    select account_id, period_start, tickets, exposure_days,
+    from {{ ref('int_support__account_months') }}
 ),
 
 classes as (

@@ -7,12 +7,15 @@ select
     retained_accounts,
     opening_mrr,
     closing_mrr_of_cohort,
+    tickets,
+    exposure_days,
     touches,
     touched_accounts,
     {{ metric('fit_share_of_accounts') }} as share_of_accounts,
     {{ metric('fit_share_of_mrr') }} as share_of_mrr,
     {{ metric('nrr') }} as nrr,
     {{ metric('logo_retention_rate') }} as logo_retention_rate,
+    {{ metric('ticket_rate') }} as ticket_rate,
     {{ metric('touches_per_paying_account') }} as touches_per_paying_account,
     case
         when is_too_early then 'insufficient_history'
