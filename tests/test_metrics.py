@@ -4,8 +4,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
 import oracle
@@ -347,3 +348,58 @@ def test_every_column_of_every_mart_is_explained_in_the_release(
 def test_nothing_landed_is_an_empty_mart(revenue: Models) -> None:
     with closing(revenue.build(World(date(2024, 1, 31)))) as database:
         assert rows_of(database, "mart_metrics") == []
+
+
+def test_months_far_from_those_before_are_anomalies(compile_models: CompileModels) -> None:
+    models = compile_models(
+        Policies(min_cohort_customers=1, gap_tolerance_days=0),
+        ("mart_metrics", "mart_metric_anomalies"),
+        metrics=REVENUE_ONLY,
+    )
+    paid = [100, 104, 97, 101, 103, 99, 100, 160, 101, 98, 102, 101, 99, 55, 500]
+    months = [oracle.next_month(date(2024, 1, 1), index) for index in range(len(paid))]
+    flat = [subscription("flat", months[0], account_id="B", amount=40)]
+    moving = [
+        subscription("S", month, oracle.next_month(month), amount=amount)
+        for month, amount in zip(months, paid, strict=True)
+    ]
+    # The last month, five times the usual, is not complete.
+    world = World(
+        oracle.next_month(months[-1]) - timedelta(2),
+        [*flat, *moving],
+        [account("A", segment="small"), account("B", segment="large")],
+    )
+    with closing(models.build(world)) as database:
+        metrics = rows_of(database, "mart_metrics")
+        anomalies = by_key(rows_of(database, "mart_metric_anomalies"))
+    found = {key[1]: row for key, row in anomalies.items() if (key[0], key[3]) == ("mrr", "small")}
+    assert {month: row["severity"] for month, row in found.items()} == {
+        months[7]: "high",
+        months[13]: "high",
+    }
+    assert (found[months[7]]["value"], found[months[7]]["expected"]) == (160, 100)
+    assert not [key for key in anomalies if key[0] == "mrr" and key[3] == "large"]
+    assert anomalies.keys() == expected_anomalies(metrics)
+
+
+def expected_anomalies(metrics: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    series: dict[tuple[Any, ...], dict[date, float | None]] = {}
+    for row in metrics:
+        if row["is_complete_period"] and not row["is_small_sample"]:
+            name = (row["metric_name"], row["slice_dimension"], row["slice_value"])
+            series.setdefault(name, {})[row["period_start"]] = row["value"]
+    found = set()
+    for (metric, *where), values in series.items():
+        in_order = sorted(values)
+        for index, month in enumerate(in_order):
+            value = values[month]
+            earlier = [values[before] for before in in_order[max(0, index - 12) : index]]
+            history = [number for number in earlier if number is not None]
+            if value is None or len(history) < 6:
+                continue
+            middle = median(history)
+            spread = 1.4826 * median(abs(number - middle) for number in history)
+            spread = max(spread, 0.05 * abs(middle))
+            if spread and abs(value - middle) / spread > 3:
+                found.add((metric, month, *where))
+    return found

@@ -64,7 +64,12 @@
     behind it of systems that are on, and a fingerprint of its rule, that is of the SQL (without comments and
     layout) and the seeds up to it. Macros are not in the graph, so those that read a policy are named here. -#}
 {% macro lineage(model_name) %}
-    {%- set policy_of_macro = {"local_date": "reporting_timezone", "day_start": "reporting_timezone"} -%}
+    {%- set policy_of_macro = {
+        "local_date": "reporting_timezone",
+        "day_start": "reporting_timezone",
+        "week_start_of": "week_start",
+        "mrr_on": "fx_policy",
+    } -%}
     {%- set queue = ["model." ~ project_name ~ "." ~ model_name] -%}
     {%- set found = {"policies": [], "seeds": [], "exports": [], "rules": []} -%}
     {%- for unique_id in queue if execute -%}
