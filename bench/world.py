@@ -197,8 +197,8 @@ class World:
 
 
 # Ten rows a subscription, one after the other: most follow at once, some after a short hole (it is
-# carried) or a long one (churn and return), some are a pause; prices, seats, discounts differ from row
-# to row. The last row goes on, unless it was cancelled or went past due.
+# carried) or a long one (churn and return), some are a pause; prices, seats and discounts vary. The
+# last row goes on, unless it was cancelled or went past due.
 SUBSCRIPTIONS_SQL = """
 with subscriptions as (
     select
