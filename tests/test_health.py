@@ -18,6 +18,7 @@ from worked_examples import account, subscription
 NAMES = (
     "mart_account_360",
     "mart_customer_health",
+    "mart_exit_register",
     "mart_health_backtest",
     "mart_at_risk_accounts",
 )
@@ -279,6 +280,8 @@ def test_health_is_frozen_at_churn(compile_models: CompileModels) -> None:
         "seeds__health_weights": weights,
     }
     row = health_at_as_of(compile_models, gone, tables)
+    [left] = built(compile_models, gone, tables)["mart_exit_register"]
+    assert (left["last_health_score"], left["last_health_band"]) == (0, "red")
     assert (row["health_score"], row["band"], row["is_paying"]) == (0, "red", False)
     assert row["frozen_at"] == datetime(2024, 4, 10)
     assert row["scored_period_start"] == date(2024, 3, 1)

@@ -1,12 +1,15 @@
 select
     exits.account_id,
     exits.spell_number,
-    reason_code,
+    exits.reason_code,
     destination,
     ending,
     accounts.segment,
     plan_tier_at_exit,
     last_usage_state,
+    -- Of the last close of this spell; one that ended before any has none.
+    if(health.period_start >= date_trunc('month', exits.started_at), health.health_score, null) as last_health_score,
+    if(health.period_start >= date_trunc('month', exits.started_at), health.band, null) as last_health_band,
     mrr_lost,
     winback_mrr,
     tenure_days,
@@ -26,3 +29,5 @@ from {{ ref('int_retention__exits') }} as exits
 inner join {{ ref('dim_accounts') }} as accounts using (account_id)
 asof left join {{ ref('int_contacts__touches') }} as touches
     on exits.account_id = touches.account_id and exits.ended_at > touches.occurred_at
+asof left join {{ ref('int_health__account_months') }} as health
+    on exits.account_id = health.account_id and exits.period_start > health.period_start
