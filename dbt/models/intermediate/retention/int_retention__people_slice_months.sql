@@ -1,18 +1,23 @@
 -- The measures of int_retention__people_months summed by slice, for the months of the bridge. What an export
 -- that never arrived would have to tell is null, not zero.
-{%- set usage = [["product", "events"], ["ravenstack", "feature_usage"]] %}
-{%- set users = [["crm", "users"]] %}
 {%- set told_by = {
-    "opening_active_accounts": usage,
-    "silent_accounts": usage,
-    "silent_paying_accounts": usage,
-    "opening_active_users": usage,
-    "silent_users": usage,
-    "champion_accounts": users,
-    "champion_lost_accounts": users,
-    "csm_changes": [["people", "csm_assignments"]],
+    "opening_active_accounts": "usage",
+    "silent_accounts": "usage",
+    "silent_paying_accounts": "usage",
+    "opening_active_users": "usage",
+    "silent_users": "usage",
+    "champion_accounts": "users",
+    "champion_lost_accounts": "users",
+    "csm_changes": "assignments",
 } %}
-with lost as (
+with arrived as (
+    select
+        {{ has_arrived([["product", "events"], ["ravenstack", "feature_usage"]]) }} as usage,
+        {{ has_arrived([["crm", "users"]]) }} as users,
+        {{ has_arrived([["people", "csm_assignments"]]) }} as assignments,
+),
+
+lost as (
     select
         slice_dimension,
         slice_value,
@@ -31,9 +36,10 @@ select
     months.period_start,
     months.period_end,
     months.opening_accounts,
-    {%- for measure, exports in told_by.items() %}
-    if({{ has_arrived(exports) }}, coalesce(lost.{{ measure }}, 0), null)::bigint as {{ measure }},
+    {%- for measure, export in told_by.items() %}
+    if(arrived.{{ export }}, coalesce(lost.{{ measure }}, 0), null)::bigint as {{ measure }},
     {%- endfor %}
     months.is_complete_period,
 from {{ ref('int_revenue__slice_months') }} as months
+cross join arrived
 left join lost using (slice_dimension, slice_value, period_start)
