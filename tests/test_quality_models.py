@@ -27,6 +27,7 @@ def attempt(seq: int, export: str, day: date, status: str, rows: int = 0) -> dic
         "rows_superseded": 0,
         "error": "it is broken" if status == "failed" else None,
         "drift": [],
+        "reasons": None,
         "contract": "",
         "landed": None,
     }

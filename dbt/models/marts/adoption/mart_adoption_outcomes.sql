@@ -133,6 +133,7 @@ select
     if(kind = 'share', {{ wilson_bound('sum_of_values', 'n', '+') }}, {{ normal_bound('value', 'deviation', 'n', '+') }})
         as ci_high,
     n_of_rest,
+    sum_of_rest,
     value_of_rest,
     {{ metric('adoption_outcome_lift') }} as lift,
     {{ metric('adoption_outcome_coverage_rate') }} as coverage,
