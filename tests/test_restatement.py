@@ -46,6 +46,7 @@ def attempts(*days: tuple[str, date, str]) -> list[dict[str, Any]]:
             **dict.fromkeys(("rows_rejected", "rows_superseded"), 0),
             "error": None,
             "drift": [],
+            "reasons": None,
             "contract": "contract",
             "landed": json.dumps([["a.csv", 1, 1, 1, content]]),
         }
