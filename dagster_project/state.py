@@ -5,6 +5,7 @@ Imported before Dagster, dbt, DuckDB and Polars, whose imports alone cost more t
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from dagster_project.core.exports import (
@@ -39,14 +40,17 @@ def rules(settings: Settings) -> Rules:
 
 
 def new_days(settings: Settings) -> Mapping[str, list[dt.date]]:
-    """Landed days to extract by export, of the systems that are on; only exports with any."""
+    """Landed days to extract by export, of the systems that are on; only exports with any.
+
+    An export whose landing folder cannot be listed is left out: `stale_exports` names it.
+    """
     lake = Lake(settings.data_dir)
     ledger = read_ledger(lake)
-    found = {
-        name: stale_days(export, lake, ledger, rules(settings))
-        for name, export in load_exports(STAGING_DIR).items()
-        if export.system in settings.systems
-    }
+    found = {}
+    for name, export in load_exports(STAGING_DIR).items():
+        if export.system in settings.systems:
+            with suppress(OSError):
+                found[name] = stale_days(export, lake, ledger, rules(settings))
     return {name: days for name, days in found.items() if days}
 
 
@@ -78,13 +82,20 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
     """Exports with a failed day that the marts would show if it had not failed.
 
     Of an append export that is every failed day; of a snapshot only the newest day matters, so a
-    failed one counts if no later day is in raw.
+    failed one counts if no later day is in raw. So do exports of which nobody can tell what landed.
     """
-    ledger = read_ledger(Lake(settings.data_dir))
+    lake = Lake(settings.data_dir)
+    ledger = read_ledger(lake)
     pinned = str(settings.policies["as_of"] or dt.date.max)
     stale = []
     for name, export in load_exports(STAGING_DIR).items():
         if export.system not in settings.systems:
+            continue
+        try:
+            lake.landed_days(export.system, export.name)
+        except OSError as error:
+            said = f"its landing folder cannot be read ({error.strerror})"
+            stale.append(StaleExport(name, f"{name} is stale: {said}"))
             continue
         days: dict[dt.date, DayState] = {
             day: state

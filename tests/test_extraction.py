@@ -816,6 +816,49 @@ def test_parts_of_strange_names_and_kinds_are_faults_of_their_day_alone(world: W
     assert world.stale() == []
 
 
+def test_a_file_that_cannot_be_read_fails_its_day_alone_until_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, opened = world.land(f"{DAY}.csv", GOOD), Path.open
+
+    def locked(path: Path, *rest: Any, **others: Any) -> Any:
+        if path == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *rest, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", locked)
+        assert world.extract().error == f"{DAY}.csv: cannot be read (Permission denied)"
+        assert world.stale() == []
+    # Rights and mounts leave no trace in what is compared each night.
+    assert world.stale() == [DAY]
+    assert world.extract().is_ok
+    assert world.stale() == []
+    # Opens for root as well, and says no when it is read.
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    assert world.extract().error == f"{DAY}.csv: cannot be read (Input/output error)"
+
+
+def test_a_day_folder_that_cannot_be_listed_fails_its_day_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, listed = world.land(f"{DAY}/part.csv", GOOD).parent, Path.iterdir
+
+    def locked(path: Path) -> Any:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", locked)
+        assert world.stale() == [DAY]
+        assert world.extract().error == f"{DAY}: cannot be read (Permission denied)"
+        assert world.stale() == []
+    assert world.stale() == [DAY]
+    assert world.extract().is_ok
+
+
 def test_one_bad_part_fails_the_whole_day(world: World) -> None:
     world.land(f"{DAY}/1.csv", GOOD)
     world.land(f"{DAY}/2.csv", b"")

@@ -91,7 +91,14 @@ def test_other_names_are_stray_and_never_a_day(lake: Lake, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [".hidden", "_SUCCESS", "2024-01-05.csv.tmp", "2024-01-05.csv.part", "2024-01-05/_SUCCESS"],
+    [
+        ".hidden",
+        "_SUCCESS",
+        "2024-01-05.csv.tmp",
+        "2024-01-05.csv.part",
+        "2024-01-05.csv.partial",
+        "2024-01-05/_SUCCESS",
+    ],
 )
 def test_what_writers_leave_beside_their_data_is_ignored(lake: Lake, name: str) -> None:
     land(lake, name)

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -11,7 +13,7 @@ import pytest
 from program import CHECKOUT, run_program
 
 from dagster_project import retries
-from dagster_project.core import machine, samples
+from dagster_project.core import machine, samples, warehouse
 from dagster_project.core.extraction import AccountingError
 
 
@@ -83,6 +85,35 @@ def test_what_may_pass_is_tried_again_and_the_rest_is_not(monkeypatch: pytest.Mo
     assert materialize([full], monkeypatch) == (False, 1)
     assert materialize([AccountingError("a defect")], monkeypatch) == (False, 1)
     assert materialize([dg.Failure("a bad file", allow_retries=False)], monkeypatch) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [("survey_scores", "survey_responses"), ("onboarding_milestones", "onboarding_throughput")],
+)
+def test_derived_tables_try_again_too(
+    tables: tuple[str, str], manifest: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project.definitions import definitions
+
+    assert manifest
+    tries = list[int]()
+
+    def locked(*_: object) -> None:
+        tries.append(1)
+        raise duckdb.IOException("IO Error: Could not set lock on file")
+
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(warehouse, "read", locked)
+    job = definitions().resolve_job_def("build_and_publish")
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.execute_in_process(
+            asset_selection=[dg.AssetKey(["derived", name]) for name in tables],
+            instance=instance,
+            raise_on_error=False,
+        )
+    assert not done.success
+    assert len(tries) == 3
 
 
 FULL = """

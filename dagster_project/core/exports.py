@@ -288,6 +288,7 @@ def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list
 
     A part counts as unchanged by name, size, mtime and inode; only when those differ is its content
     hashed. A touched day is recorded with its new stat, so that it is not hashed again each night.
+    A part that could not be read has no hash, and is looked at each time until it has one.
     """
     stale = []
     for day, parts in lake.landed_days(export.system, export.name).items():
@@ -297,15 +298,16 @@ def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list
             continue
         newest = state.newest
         folder = lake.landing(export.system, export.name)
-        if landed_stats(folder, parts) == [part.stat for part in newest.landed]:
+        is_touched = landed_stats(folder, parts) != [part.stat for part in newest.landed]
+        if not is_touched and all(part.sha256 for part in newest.landed):
             continue
         now = landed(folder, parts)
-        if [(p.name, p.sha256) for p in now] == [(p.name, p.sha256) for p in newest.landed]:
+        if [(p.name, p.sha256) for p in now] != [(p.name, p.sha256) for p in newest.landed]:
+            stale.append(day)
+        elif is_touched:
             line = Extraction(**{**vars(newest), "landed": now})
             append_to_ledger(lake, line)
             record(ledger, line)
-        else:
-            stale.append(day)
     return stale
 
 

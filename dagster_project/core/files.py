@@ -70,6 +70,7 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     """
     if not file.isprintable():
         raise FileFault(f"{file}: the name holds characters that do not print")
+    _check_readable(file, path)
     if not path.is_file():
         raise FileFault(f"{file}: a day folder holds files, this is not one")
     format_ = landed_format(path)
@@ -115,6 +116,20 @@ def check_unpacked(file: str, size: float, limit: int) -> None:
     """Raises FileFault if a file of this unpacked size (bytes) is beyond the limit."""
     if size > limit:
         raise FileFault(f"{file}: holds more than {limit:,} bytes once unpacked")
+
+
+def _check_readable(file: str, path: Path) -> None:
+    """Raises FileFault for what may not be read; that a file has gone says nothing of it."""
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+        elif path.is_file():
+            with path.open("rb") as source:
+                source.read(1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FileFault(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:

@@ -151,7 +151,7 @@ def sync(file: Path) -> None:
 
 def _is_ignored(name: str) -> bool:
     """Names that writers use for what is not data, or not yet."""
-    return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
+    return name.startswith((".", "_")) or name.endswith((".tmp", ".part", ".partial"))
 
 
 def _day_of(path: Path) -> date | None:
@@ -169,5 +169,9 @@ def _parts(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        return [part for part in path.iterdir() if not _is_ignored(part.name)]
+        try:
+            return [part for part in path.iterdir() if not _is_ignored(part.name)]
+        except OSError:
+            # It has landed, and whoever extracts it says why it cannot be read.
+            return [path]
     return []

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_project import settings
 from dagster_project.core import milestones, warehouse
 from dagster_project.core.lake import Lake
+from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _INPUTS = (
@@ -31,27 +32,28 @@ _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_
     ],
     required_resource_keys={"lock"},
 )
-def onboarding() -> Iterator[dg.MaterializeResult[None]]:
+def onboarding(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     lake = Lake(_settings.data_dir)
-    frames = warehouse.read(lake.warehouse, *_INPUTS)
-    as_of = warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING
-    reached = milestones.reach(
-        frames["int_onboarding__starts"],
-        frames["int_onboarding__occurrences"],
-        frames["int_onboarding__milestones"],
-        as_of,
-    )
-    throughput = milestones.throughput(
-        reached,
-        frames["int_accounts__slices"],
-        as_of,
-        week_start=str(_settings.policies["week_start"]),
-    )
-    for name, frame in (
-        ("onboarding_milestones", reached),
-        ("onboarding_throughput", throughput),
-    ):
-        rows = warehouse.write_derived(lake, name, frame)
-        yield dg.MaterializeResult(
-            asset_key=["derived", name], metadata={"dagster/row_count": rows}
+    with passing_faults(context):
+        frames = warehouse.read(lake.warehouse, *_INPUTS)
+        as_of = warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING
+        reached = milestones.reach(
+            frames["int_onboarding__starts"],
+            frames["int_onboarding__occurrences"],
+            frames["int_onboarding__milestones"],
+            as_of,
         )
+        throughput = milestones.throughput(
+            reached,
+            frames["int_accounts__slices"],
+            as_of,
+            week_start=str(_settings.policies["week_start"]),
+        )
+        for name, frame in (
+            ("onboarding_milestones", reached),
+            ("onboarding_throughput", throughput),
+        ):
+            rows = warehouse.write_derived(lake, name, frame)
+            yield dg.MaterializeResult(
+                asset_key=["derived", name], metadata={"dagster/row_count": rows}
+            )

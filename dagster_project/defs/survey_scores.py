@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_project import settings
 from dagster_project.core import surveys, warehouse
 from dagster_project.core.lake import Lake
+from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _INPUTS = (
@@ -34,21 +35,22 @@ _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_
     ],
     required_resource_keys={"lock"},
 )
-def survey_scores() -> Iterator[dg.MaterializeResult[None]]:
+def survey_scores(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     lake = Lake(_settings.data_dir)
-    frames = warehouse.read(lake.warehouse, *_INPUTS)
-    scores = surveys.scores(
-        frames["int_surveys__responses"],
-        frames["int_surveys__invitations"],
-        frames["survey_types"],
-        frames["int_accounts__slices"],
-        frames["int_revenue__account_months"],
-        as_of=warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING,
-        small_sample=_settings.integer("min_survey_responses"),
-    )
-    classes = surveys.classes(frames["int_surveys__responses"], frames["survey_types"])
-    for name, frame in (("survey_scores", scores), ("survey_responses", classes)):
-        rows = warehouse.write_derived(lake, name, frame)
-        yield dg.MaterializeResult(
-            asset_key=["derived", name], metadata={"dagster/row_count": rows}
+    with passing_faults(context):
+        frames = warehouse.read(lake.warehouse, *_INPUTS)
+        scores = surveys.scores(
+            frames["int_surveys__responses"],
+            frames["int_surveys__invitations"],
+            frames["survey_types"],
+            frames["int_accounts__slices"],
+            frames["int_revenue__account_months"],
+            as_of=warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING,
+            small_sample=_settings.integer("min_survey_responses"),
         )
+        classes = surveys.classes(frames["int_surveys__responses"], frames["survey_types"])
+        for name, frame in (("survey_scores", scores), ("survey_responses", classes)):
+            rows = warehouse.write_derived(lake, name, frame)
+            yield dg.MaterializeResult(
+                asset_key=["derived", name], metadata={"dagster/row_count": rows}
+            )

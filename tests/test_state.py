@@ -1,0 +1,42 @@
+"""What is new and what is stale, told from files alone."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagster_project import settings, state
+from dagster_project.core.lake import Lake
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> settings.Settings:
+    return replace(settings.current(), data_dir=tmp_path)
+
+
+def land(chosen: settings.Settings, export: str, day: str = "2024-01-05") -> Path:
+    path = Lake(chosen.data_dir).landing(*export.split("/")) / f"{day}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("id\n")
+    return path
+
+
+def test_a_landing_folder_that_cannot_be_listed_is_named_and_hides_no_other(
+    chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, listed = land(chosen, "crm/users").parent, Path.iterdir
+    land(chosen, "crm/accounts")
+
+    def locked(path: Path) -> Any:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    assert set(state.new_days(chosen)) == {"crm/accounts", "crm/users"}
+    monkeypatch.setattr(Path, "iterdir", locked)
+    assert state.new_days(chosen) == {"crm/accounts": [date(2024, 1, 5)]}
+    assert [export.sentence for export in state.stale_exports(chosen)] == [
+        "crm/users is stale: its landing folder cannot be read (Permission denied)"
+    ]
