@@ -5,7 +5,6 @@ Imported before Dagster, dbt, DuckDB and Polars, whose imports alone cost more t
 
 import datetime as dt
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from dagster_project.core.exports import (
@@ -46,11 +45,11 @@ def new_days(settings: Settings) -> Mapping[str, list[dt.date]]:
     """
     lake = Lake(settings.data_dir)
     ledger = read_ledger(lake)
-    found = {}
-    for name, export in load_exports(STAGING_DIR).items():
-        if export.system in settings.systems:
-            with suppress(OSError):
-                found[name] = stale_days(export, lake, ledger, rules(settings))
+    found = {
+        name: stale_days(export, lake, ledger, rules(settings))
+        for name, export in load_exports(STAGING_DIR).items()
+        if export.system in settings.systems and not lake.unreadable(export.system, export.name)
+    }
     return {name: days for name, days in found.items() if days}
 
 
@@ -91,11 +90,9 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
     for name, export in load_exports(STAGING_DIR).items():
         if export.system not in settings.systems:
             continue
-        try:
-            lake.landed_days(export.system, export.name)
-        except OSError as error:
-            said = f"its landing folder cannot be read ({error.strerror})"
-            stale.append(StaleExport(name, f"{name} is stale: {said}"))
+        if why := lake.unreadable(export.system, export.name):
+            said = f"{name} is stale: its landing folder cannot be read ({why})"
+            stale.append(StaleExport(name, said))
             continue
         days: dict[dt.date, DayState] = {
             day: state

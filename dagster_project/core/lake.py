@@ -90,6 +90,14 @@ class Lake:
         """Names in an export's landing folder that are no day, and therefore never read."""
         return self._walk(system, export)[1]
 
+    def unreadable(self, system: str, export: str) -> str | None:
+        """Why an export's landing folder cannot be listed, or None."""
+        try:
+            self._walk(system, export)
+        except OSError as error:
+            return error.strerror
+        return None
+
     def landed_day(self, system: str, export: str, day: date) -> tuple[Path, ...]:
         """The parts of one day, as in `landed_days`; empty when it has not landed."""
         folder = self.landing(system, export)
