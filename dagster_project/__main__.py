@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from dagster_project import manifest, settings, state
+from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
-from dagster_project.core.exports import ContractError
+from dagster_project.core.exports import ContractError, unquoted
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
@@ -32,9 +32,24 @@ def main() -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     except (ContractError, manifest.ManifestError, OSError) as error:
-        said = machine.sentence(error) if machine.is_of_the_machine(error) else error
+        said = machine.sentence(error) if machine.is_of_the_machine(error) else str(error)
         print(said, file=sys.stderr)
+        if command is run:
+            _notify_of(error)
         return NOT_PUBLISHED
+    except Exception as error:
+        if command is run:
+            _notify_of(error)
+        raise
+
+
+def _notify_of(error: Exception) -> None:
+    kind = type(error).__name__
+    said = machine.sentence(error) if machine.is_of_the_machine(error) else kind
+    notice = notices.of_failed_run("make run", (), unquoted(said))
+    # Not logged: it is printed, and by a program that says one sentence.
+    if trouble := notices.post(notice, settings.current().notify_webhook):
+        print(trouble, file=sys.stderr)
 
 
 def run(chosen: settings.Settings) -> int:

@@ -11,6 +11,7 @@ from dagster_project.settings import CHECKOUT, Settings
 # On every run of the program itself: it holds the lock on DATA_DIR from before such a run exists to
 # after it ended, so whoever holds the lock knows that an unfinished one is dead.
 PROGRAM_TAGS = {"launched_by": "make run"}
+PROCESS_GONE = "Its process is gone, as after a kill -9."
 # Not at their end, and not in the queue.
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -33,4 +34,4 @@ def close_dead_runs(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> No
     A killed process cannot say so itself, and the queue would wait for its run for ever.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags)):
-        instance.report_run_failed(run, "Its process is gone, as after a kill -9.")
+        instance.report_run_failed(run, PROCESS_GONE)

@@ -5,6 +5,7 @@ to a log file. What the jobs do is declared in defs/ and computed in core/ and d
 """
 
 import atexit
+import logging
 import os
 import time
 import traceback
@@ -22,8 +23,10 @@ from dagster import DagsterEventType as Kind
 
 from dagster_project import manifest, state
 from dagster_project.core import machine
+from dagster_project.core.exports import unquoted
 from dagster_project.core.lake import Lake
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
+from dagster_project.notices import Notice, notify, of_failed_run
 from dagster_project.settings import Settings
 
 COUNTS = ("rows_in", "rows_accepted", "rows_rejected", "rows_superseded")
@@ -68,8 +71,11 @@ def run(settings: Settings) -> bool:
                 raise
             with suppress(OSError):
                 traceback.print_exc()
-            report.say(f"Broken off: {machine.sentence(error)}")
+            report.broken_off = machine.sentence(error)
+            report.say(f"Broken off: {report.broken_off}")
         report.sum_up(settings)
+        for notice in report.notices(settings):
+            notify(notice, settings.notify_webhook, logging.getLogger(__name__).warning)
     return report.is_published
 
 
@@ -78,7 +84,9 @@ class Report:
 
     def __init__(self, terminal: TextIO) -> None:
         self.is_published = False
+        self.broken_off = ""
         self._terminal = terminal
+        self._failures: list[dg.DagsterEvent] = []
         self._extracted: dict[str, Counter[str]] = {}
         self._days: dict[str, list[str]] = {}
         self._tables: set[str] = set()
@@ -127,7 +135,15 @@ class Report:
         if done:
             self.say(f"  {name:<32} {done} ({time.monotonic() - began:.1f} s)")
         if event.event_type == Kind.STEP_FAILURE:
+            self._failures.append(event)
             self.say(f"  {name:<32} FAILED: {_sentence(event)}")
+
+    def notices(self, settings: Settings) -> list[Notice]:
+        """What somebody who does not look should be told."""
+        if not self.is_published:
+            return [of_failed_run("make run", self._failures, unquoted(self.broken_off))]
+        stale = state.stale_exports(settings)
+        return [Notice("stale_export", export.name, export.notice) for export in stale]
 
     def sum_up(self, settings: Settings) -> None:
         """A table of what was extracted, what was built and checked, rows behind failed checks."""

@@ -1,7 +1,8 @@
 """What a person can set, read once: the only reader of the environment.
 
-DATA_DIR, SYSTEMS and VARS become one frozen `Settings`; a value that makes no sense is refused
-here, in one sentence, before anything is imported or written. Their uses stand elsewhere.
+DATA_DIR, SYSTEMS, VARS and NOTIFY_WEBHOOK become one frozen `Settings`; a value that makes no
+sense is refused here, in one sentence, before anything is imported or written. Their uses stand
+elsewhere.
 """
 
 import csv
@@ -11,9 +12,10 @@ import os
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -34,11 +36,12 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """data_dir is absolute; systems are the source systems that are on; policies are every row of
-    dbt/seeds/policies.csv with the value in force."""
+    dbt/seeds/policies.csv with the value in force; notify_webhook is a secret, shown nowhere."""
 
     data_dir: Path
     systems: tuple[str, ...]
     policies: Mapping[str, Scalar]
+    notify_webhook: str | None = field(default=None, repr=False)
 
     @property
     def dagster_home(self) -> Path:
@@ -68,7 +71,20 @@ def current() -> Settings:
         data_dir=data_dir,
         systems=_systems(os.environ.get("SYSTEMS", ""), project_vars["systems"]),
         policies=_policies(os.environ.get("VARS", ""), project_vars),
+        notify_webhook=_webhook(os.environ.get("NOTIFY_WEBHOOK", "").strip()),
     )
+
+
+def _webhook(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if url and not (is_usable and url.isascii() and url.isprintable() and " " not in url):
+        # Without the value: it may be a secret with a slip in it.
+        raise SettingsError("NOTIFY_WEBHOOK must be an http or https URL.")
+    return url or None
 
 
 def _systems(text: str, default: list[str]) -> tuple[str, ...]:

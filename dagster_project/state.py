@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from dagster_project.core.exports import (
     DayState,
+    Export,
     Extraction,
     Rules,
     load_exports,
     read_ledger,
     stale_days,
+    unquoted,
 )
 from dagster_project.core.lake import Lake
 from dagster_project.manifest import files_below, hash_of
@@ -24,10 +26,14 @@ EMPTY = hash_of([], [])
 
 
 class StaleExport(NamedTuple):
-    """An export whose marts are built from an older day than the newest that landed."""
+    """An export whose marts are built from an older day than the newest that landed.
+
+    `notice` is the sentence without what it quotes of the file.
+    """
 
     name: str
     sentence: str
+    notice: str
 
 
 def rules(settings: Settings) -> Rules:
@@ -105,5 +111,13 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
         if failed:
             error = days[failed[-1]].newest.error
             more = f" (and {len(failed) - 1} earlier days)" if len(failed) > 1 else ""
-            stale.append(StaleExport(name, f"{name} is stale: {failed[-1]} failed{more}: {error}"))
+            said = f"{name} is stale: {failed[-1]} failed{more}: "
+            stale.append(StaleExport(name, f"{said}{error}", f"{said}{unquoted(error or '')}."))
     return stale
+
+
+def late_after_hours(settings: Settings, export: Export) -> int | None:
+    """How many hours after its newest landing day an export is late; None: it never is."""
+    if settings.policies["late_after_hours"] is None:
+        return None
+    return export.late_after_hours or settings.integer("late_after_hours")

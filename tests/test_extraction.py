@@ -726,7 +726,11 @@ GOOD = f"{HEADER}\na,1,,open,,\n".encode()
         (".csv", b"", "is empty, there is not even a header"),
         (".csv", b"\xef\xbb\xbf\r\n", "is empty, there is not even a header"),
         (".csv.gz", gzip.compress(b""), "is empty, there is not even a header"),
-        (".csv", HEADER.encode() + b",status\na,1,,open,,,paid\n", "names status more than once"),
+        (
+            ".csv",
+            HEADER.encode() + b",status\na,1,,open,,,paid\n",
+            "names columns more than once (status)",
+        ),
         (".csv", GOOD.decode().encode("utf-16"), "is not UTF-8"),
         (".csv", GOOD + b'b,1,"2024,open,,\nc,1,,open,,\n', "quote is opened and never closed"),
         (".csv", GOOD + b'b,1,,open,,"', "quote is opened and never closed"),

@@ -197,6 +197,15 @@ def test_nothing_is_published_before_every_mart_is_built(
     assert graph.get(dg.AssetKey("published_marts")).parent_keys == marts
 
 
+def test_exports_marts_and_what_is_published_have_to_be_fresh(graph: AssetGraph) -> None:
+    watched = {key for key in graph.materializable_asset_keys if graph.get(key).freshness_policy}
+    assert watched == {
+        key
+        for key in graph.materializable_asset_keys
+        if graph.get(key).is_partitioned or key.path[0] in ("marts", "published_marts")
+    }
+
+
 def test_every_declared_export_is_a_daily_asset(
     graph: AssetGraph, manifest: Mapping[str, Any]
 ) -> None:

@@ -1,4 +1,5 @@
-"""What the ledger says of an export's days: do rows add up, was anything refused, new, missing.
+"""What the ledger says of an export's days: do rows add up, was anything refused, new, missing,
+late.
 
 Judges what was extracted; extracting is extraction.py's, and what is published of it stands in
 mart_export_quality.
@@ -7,8 +8,10 @@ mart_export_quality.
 import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from dagster_project.core.exports import Extraction, Ledger
+from dagster_project.core.exports import Export, Extraction, Ledger
+from dagster_project.core.lake import Lake
 
 # By name, what each finding asks.
 QUESTIONS = {
@@ -71,3 +74,27 @@ def _sum(line: Extraction) -> str:
 
 def _between(first: dt.date, last: dt.date) -> list[dt.date]:
     return [first + dt.timedelta(days) for days in range((last - first).days + 1)]
+
+
+def lateness(
+    export: Export, lake: Lake, ledger: Ledger, hours: int, zone: ZoneInfo, now: dt.datetime
+) -> str | None:
+    """A sentence if the newest day that has landed ended more than `hours` before `now`.
+
+    An export that never arrived is optional and not late; days to come are slips of a pen.
+    """
+    today = now.astimezone(zone).date()
+    days = {day for (s, e, day) in ledger if (s, e) == (export.system, export.name)}
+    days |= lake.landed_days(export.system, export.name).keys()
+    newest = max((day for day in days if day <= today), default=None)
+    if newest is None:
+        return None
+    # Hours of the clock, also where a night of the zone has more or fewer of them.
+    end = dt.datetime.combine(newest + dt.timedelta(1), dt.time(), zone).astimezone(dt.UTC)
+    due = end + dt.timedelta(hours=hours)
+    if now <= due:
+        return None
+    return (
+        f"{export.system}/{export.name} is late: the newest day that has landed is {newest},"
+        f" and the next was due by {due.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})."
+    )

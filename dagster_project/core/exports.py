@@ -56,11 +56,15 @@ class Export:
     columns: tuple[Column, ...]
     time_zone: str = "UTC"
     event_time: str | None = None
+    # Where deliveries are rarer than the policy of the same name has it.
+    late_after_hours: int | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that decides what files yield: the contract and the reading code."""
-        contract = json.dumps(asdict(self), sort_keys=True, default=str)
+        facts = asdict(self)
+        del facts["late_after_hours"]
+        contract = json.dumps(facts, sort_keys=True, default=str)
         return hashlib.sha256(f"{contract}\n{_reader_source()}".encode()).hexdigest()
 
 
@@ -99,12 +103,16 @@ def load_exports(staging_dir: Path) -> dict[str, Export]:
 
 
 def _export(system: str, table: Mapping[str, Any], meta: Mapping[str, Any]) -> Export:
-    _known(meta, {"kind", "key", "time_zone", "event_time", "end_date_is_inclusive", "dagster"})
+    _known(
+        meta,
+        {"kind", "key", "time_zone", "event_time", "end_date_is_inclusive", "late_after_hours"}
+        | {"dagster"},
+    )
     columns = tuple(_column(entry) for entry in table.get("columns") or ())
     types = {column.name: column for column in columns}
     key = meta.get("key")
     zone = meta.get("time_zone", "UTC")
-    event_time = meta.get("event_time")
+    event_time, late = meta.get("event_time"), meta.get("late_after_hours")
     _check(len(columns) >= 2, "an export has at least two columns")
     _check(len(types) == len(columns), "a column is declared twice")
     _check("landing_date" not in types, "landing_date is added by the extraction")
@@ -120,7 +128,10 @@ def _export(system: str, table: Mapping[str, Any], meta: Mapping[str, Any]) -> E
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError, TypeError):
         raise ContractError(f"time_zone {zone!r} is not known") from None
-    return Export(system, table["name"], meta["kind"], tuple(key or ()), columns, zone, event_time)
+    _check(late is None or (type(late) is int and late > 0), "late_after_hours is a whole number")
+    return Export(
+        system, table["name"], meta["kind"], tuple(key or ()), columns, zone, event_time, late
+    )
 
 
 def _column(entry: Mapping[str, Any]) -> Column:
@@ -353,6 +364,11 @@ def sha256_of(path: Path) -> str:
     except OSError:
         # Whoever reads the file for its rows says why it cannot be read.
         return ""
+
+
+def unquoted(sentence: str) -> str:
+    """The sentence of a failed day without what it quotes of the file, for eyes outside."""
+    return sentence.partition(" (")[0].rstrip(".:;")
 
 
 def is_declared(export: Export, lake: Lake) -> bool:

@@ -39,6 +39,7 @@ class FileFault(Exception):  # noqa: N818 - it is the file that is at fault
     """A file set that breaks its contract as a whole; the text is one sentence.
 
     It may quote the file, so it is kept to what prints on a line and to a length that one reads.
+    What it quotes stands in brackets at its end: `exports.unquoted` cuts that off.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -100,7 +101,9 @@ def check_header(part: Part, columns: Sequence[str]) -> None:
     if len(part.names) > MOST_COLUMNS:
         raise FileFault(f"{part.file}: has {len(part.names):,} columns, more than {MOST_COLUMNS:,}")
     if doubled := [name for name, times in Counter(part.names).items() if name and times > 1]:
-        raise FileFault(f"{part.file}: the header names {', '.join(doubled)} more than once")
+        raise FileFault(
+            f"{part.file}: the header names columns more than once ({', '.join(doubled)})"
+        )
     missing = [name for name in columns if name not in part.names]
     if not missing:
         return

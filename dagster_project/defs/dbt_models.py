@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
-from dagster_project import manifest, settings, state
+from dagster_project import freshness, manifest, settings, state
 from dagster_project.core import closes
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
@@ -27,6 +27,15 @@ class FolderTranslator(DagsterDbtTranslator):
         """The folder of a model is its group: marts/revenue/mart_mrr.sql -> marts/revenue."""
         folder = Path(dbt_resource_props["path"]).parent
         return str(folder) if folder.name else dbt_resource_props["resource_type"] + "s"
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """Marts have to be fresh; what they are made of is looked at by nobody."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if spec.key.path[0] != "marts":
+            return spec
+        return spec.replace_attributes(freshness_policy=freshness.of_marts())
 
 
 @dbt_assets(

@@ -9,7 +9,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
-from dagster_project import manifest, settings, state
+from dagster_project import freshness, manifest, settings, state
 from dagster_project.core import closes, warehouse
 from dagster_project.core.lake import Lake
 from dagster_project.core.publish import Release, publish
@@ -25,6 +25,7 @@ _code_state = state.code_state(_settings)
     deps=[["marts", model["name"]] for model in _models if model["fqn"][1] == "marts"],
     group_name="published",
     kinds={"duckdb", "parquet"},
+    freshness_policy=freshness.of_marts(),
     required_resource_keys={"lock"},
 )
 def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

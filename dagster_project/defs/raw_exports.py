@@ -10,7 +10,7 @@ from datetime import date
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
 
-from dagster_project import settings, state
+from dagster_project import freshness, settings, state
 from dagster_project.core import arrivals
 from dagster_project.core.exports import Export, Extraction, load_exports, read_ledger, stale_days
 from dagster_project.core.extraction import Extractor
@@ -33,6 +33,7 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
         group_name=f"raw/{export.system}",
         tags={"layer": "raw"},
         kinds={"parquet"},
+        freshness_policy=freshness.of_export(export),
         partitions_def=landing_days,
         backfill_policy=dg.BackfillPolicy.single_run(),
         # Materializations are yielded day by day: an output would turn every chosen day green, also
