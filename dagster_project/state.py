@@ -98,7 +98,7 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
             continue
         if why := lake.unreadable(export.system, export.name):
             said = f"{name} is stale: its landing folder cannot be read ({why})"
-            stale.append(StaleExport(name, said))
+            stale.append(StaleExport(name, said, said))
             continue
         days: dict[dt.date, DayState] = {
             day: state

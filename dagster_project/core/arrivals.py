@@ -85,7 +85,8 @@ def lateness(
     """
     today = now.astimezone(zone).date()
     days = {day for (s, e, day) in ledger if (s, e) == (export.system, export.name)}
-    days |= lake.landed_days(export.system, export.name).keys()
+    if not lake.unreadable(export.system, export.name):
+        days |= lake.landed_days(export.system, export.name).keys()
     newest = max((day for day in days if day <= today), default=None)
     if newest is None:
         return None
