@@ -5,9 +5,9 @@ with scored as (
     select
         account_id,
         period_start,
-        sum(score * weight) / sum(weight) filter (score is not null) as weighted_score,
+        sum(score * weight order by component) / sum(weight order by component) filter (score is not null) as weighted_score,
         min(score) as worst_of_score,
-        coalesce(sum(weight) filter (value is not null), 0) / sum(weight) as coverage,
+        coalesce(sum(weight order by component) filter (value is not null), 0) / sum(weight order by component) as coverage,
         arg_min(component, (score, component)) as weakest_component,
         list(
             {'component': component, 'value': value, 'score': score, 'weight': weight, 'contribution': contribution}

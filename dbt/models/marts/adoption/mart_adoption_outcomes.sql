@@ -96,7 +96,7 @@ bands as (
         count(*) as accounts,
         count(value) as n,
         coalesce(sum(value), 0)::double as sum_of_values,
-        stddev_samp(value) as deviation,
+        stddev_samp(value order by account_id) as deviation,
     from values_of_closes
     group by all
 ),

@@ -16,7 +16,7 @@ sides as (
         bool_and(is_complete_period) filter (month_offset < 0) as is_baseline_over,
         bool_and(is_complete_period) as is_over,
         count(growth_rate) filter (month_offset < 0) as baseline_months,
-        if(baseline_months = 3, avg(growth_rate) filter (month_offset < 0), null) as g0,
+        if(baseline_months = 3, avg(growth_rate order by month_offset) filter (month_offset < 0), null) as g0,
         {%- for month in [1, 2, 3] %}
         max(growth_rate) filter (month_offset = {{ month }}) as g{{ month }},
         max(base_mrr_now) filter (month_offset = {{ month }} and is_complete_period) as mrr_{{ month }},
