@@ -15,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check bench fuzz kills
+.PHONY: help run backfill dev test check bench fuzz kills
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,12 @@ help:  ## this list
 run: $(INSTALLED)  ## bring everything up to date with what has landed, and publish
 	@$(BIN)/python -m dagster_project run || [ $$? -eq 3 ]
 
-dev: $(INSTALLED)  ## the Dagster UI on http://127.0.0.1:3000, with the nightly schedule
-	@$(BIN)/python -m dagster_project dev
+backfill: $(INSTALLED)  ## FROM=2024-02-01 TO=2024-02-29 EXPORTS=crm/users,... : these days again, and publish
+	@$(BIN)/python -m dagster_project backfill --from '$(FROM)' --to '$(TO)' --exports '$(EXPORTS)' \
+	    || [ $$? -eq 3 ]
+
+dev: $(INSTALLED)  ## the Dagster UI on http://127.0.0.1:3000 (or PORT=), with the nightly schedule
+	@$(BIN)/python -m dagster_project dev --port $(or $(PORT),3000)
 
 test: $(INSTALLED)  ## the tests
 	@$(BIN)/python -m pytest

@@ -1,19 +1,24 @@
-"""The program behind make: `python -m dagster_project run | dev | prepare`.
+"""The program behind make: `python -m dagster_project run | backfill | dev | prepare`.
 
-Exit status of run: 0 all is published, or nothing was to do; 3 published, but an export failed; 2 a
-setting makes no sense; anything else: nothing was published. Whether anything is new is found out
-from files alone; Dagster, dbt, DuckDB and Polars are imported only where there is work.
+Exit status of run and backfill: 0 all is published, or nothing was to do; 3 published, but an
+export failed; 2 a setting makes no sense; anything else: nothing was published. Whether anything is
+new is found out from files alone; Dagster, dbt, DuckDB and Polars are imported only where there is
+work.
 """
 
 import argparse
+import datetime as dt
 import os
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
-from dagster_project.core.exports import ContractError, unquoted
+from dagster_project.core.exports import ContractError, load_exports, unquoted
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
@@ -22,34 +27,48 @@ PUBLISHED, NOT_PUBLISHED, UNUSABLE, STALE = 0, 1, 2, 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dagster_project")
-    commands = {"run": run, "dev": dev, "prepare": prepare}
-    parser.add_argument("command", choices=commands)
-    command = commands[parser.parse_args().command]
+    commands: dict[str, Callable[..., int]] = {
+        command.__name__: command for command in (run, backfill, dev, prepare)
+    }
+    arguments = vars(_parser(commands).parse_args())
+    command = commands[arguments.pop("command")]
     try:
-        return command(settings.current())
+        return command(settings.current(), **arguments)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return UNUSABLE
     except (ContractError, manifest.ManifestError, OSError) as error:
         said = machine.sentence(error) if machine.is_of_the_machine(error) else str(error)
         print(said, file=sys.stderr)
-        if command is run:
-            _notify_of(error)
+        if command in (run, backfill):
+            _notify_of(command.__name__, error)
         return NOT_PUBLISHED
     except Exception as error:
-        if command is run:
-            _notify_of(error)
+        if command in (run, backfill):
+            _notify_of(command.__name__, error)
         raise
 
 
-def _notify_of(error: Exception) -> None:
+def _notify_of(command: str, error: Exception) -> None:
     kind = type(error).__name__
     said = machine.sentence(error) if machine.is_of_the_machine(error) else kind
-    notice = notices.of_failed_run("make run", (), unquoted(said))
+    notice = notices.of_failed_run(f"make {command}", (), unquoted(said))
     # Not logged: it is printed, and by a program that says one sentence.
     if trouble := notices.post(notice, settings.current().notify_webhook):
         print(trouble, file=sys.stderr)
+
+
+def _parser(commands: Mapping[str, Callable[..., int]]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dagster_project")
+    choices = parser.add_subparsers(dest="command", required=True)
+    parsers = {name: choices.add_parser(name, help=does.__doc__) for name, does in commands.items()}
+    day: dict[str, Any] = {"type": dt.date.fromisoformat, "required": True, "metavar": "DAY"}
+    again = parsers["backfill"].add_argument
+    again("--from", dest="first", help="the first landing day, as 2024-02-29", **day)
+    again("--to", dest="last", help="the last one, included", **day)
+    again("--exports", default="", help="system/name, comma-separated; all unless given")
+    parsers["dev"].add_argument("--port", type=int, default=3000, help="of the UI")
+    return parser
 
 
 def run(chosen: settings.Settings) -> int:
@@ -72,12 +91,45 @@ def run(chosen: settings.Settings) -> int:
     return _outcome(chosen) if is_published else NOT_PUBLISHED
 
 
-def dev(chosen: settings.Settings) -> int:
+def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: str) -> int:
+    """Extract the landing days from one to another again, build, check and publish."""
+    _check_days(chosen, first, last)
+    names = _chosen_exports(chosen, exports)
+    lake = Lake(chosen.data_dir)
+    with exclusive(lake.lock, on_wait=_say):
+        from dagster_project import night
+
+        is_published = night.run(chosen, night.Backfill(first, last, names))
+    return _outcome(chosen) if is_published else NOT_PUBLISHED
+
+
+def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> None:
+    earliest = state.rules(chosen).first_day
+    today = dt.datetime.now(ZoneInfo(str(chosen.policies["reporting_timezone"]))).date()
+    if not earliest <= first <= last <= today:
+        raise settings.SettingsError(
+            f"A backfill goes from a day to the same or a later one, between {earliest} (first_day)"
+            f" and {today} (today): not from {first} to {last}."
+        )
+
+
+def _chosen_exports(chosen: settings.Settings, names: str) -> list[str]:
+    declared = load_exports(settings.STAGING_DIR).items()
+    known = [name for name, export in declared if export.system in chosen.systems]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in known]:
+        raise settings.SettingsError(
+            f"No export of the systems that are on is {', '.join(unknown)}; {', '.join(known)} are."
+        )
+    return wanted or known
+
+
+def dev(chosen: settings.Settings, port: int) -> int:
     """Become `dagster dev`, its state kept in DATA_DIR/.dagster between starts."""
     prepare(chosen)
     os.chdir(settings.CHECKOUT)
     dagster = Path(sys.executable).with_name("dagster")
-    where = ("--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", "3000")
+    where = ("--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
     os.execv(dagster, [str(dagster), "dev", *where])
 
 

@@ -11,20 +11,25 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TextIO
 
 import dagster as dg
 import duckdb
 from dagster import DagsterEventType as Kind
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 from dagster_project import manifest, state
 from dagster_project.core import machine
 from dagster_project.core.exports import unquoted
-from dagster_project.core.lake import Lake
+from dagster_project.core.lake import Lake, spans
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
 from dagster_project.notices import Notice, notify, of_failed_run
 from dagster_project.settings import Settings
@@ -33,8 +38,25 @@ COUNTS = ("rows_in", "rows_accepted", "rows_rejected", "rows_superseded")
 ROWS_SHOWN = 5
 
 
-def run(settings: Settings) -> bool:
-    """Extract what is new, build, check and publish; whether a release was published.
+@dataclass(frozen=True)
+class Backfill:
+    """Landing days, first and last included, and the exports whose days are extracted again."""
+
+    first: date
+    last: date
+    exports: Sequence[str]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What makes a run one of chosen partitions, as the UI's backfills do."""
+        return {
+            ASSET_PARTITION_RANGE_START_TAG: str(self.first),
+            ASSET_PARTITION_RANGE_END_TAG: str(self.last),
+        }
+
+
+def run(settings: Settings, backfill: Backfill | None = None) -> bool:
+    """Extract what is new, or what is chosen; build, check and publish; whether there is a release.
 
     The caller holds the lock on DATA_DIR. An export that fails stops no other, and not the build.
     """
@@ -49,8 +71,9 @@ def run(settings: Settings) -> bool:
 
         declared = definitions()
         # Only exports with something new: each step costs about half a second in events alone.
-        new = [dg.AssetKey(export.split("/")) for export in state.new_days(settings)]
-        jobs = {"extract": new, "build_and_publish": None} if new else {"build_and_publish": None}
+        exports = backfill.exports if backfill else state.new_days(settings)
+        keys = [dg.AssetKey(export.split("/")) for export in exports]
+        jobs = {"extract": keys, "build_and_publish": None} if keys else {"build_and_publish": None}
         try:
             with dg.DagsterInstance.get() as instance:
                 close_dead_runs(instance, PROGRAM_TAGS)
@@ -58,11 +81,12 @@ def run(settings: Settings) -> bool:
                     run_id = str(uuid.uuid4())
                     instance.add_event_listener(run_id, report.hear)
                     report.say(f"\n{job}")
+                    tags = backfill.tags if backfill and selection else {}
                     declared.resolve_job_def(job).execute_in_process(
                         asset_selection=selection,
                         instance=instance,
                         run_id=run_id,
-                        tags=PROGRAM_TAGS,
+                        tags={**PROGRAM_TAGS, **tags},
                         raise_on_error=False,
                     )
         except Exception as error:
@@ -99,11 +123,11 @@ class Report:
     def hear(self, entry: dg.EventLogEntry) -> None:
         """Take in one event of a run."""
         event = entry.dagster_event
+        if event is None and entry.step_key and int(entry.level) >= logging.WARNING:
+            self.say(f"  {_name(entry.step_key):<32} {entry.user_message}")
         if event is None or event.step_key is None:
             return
-        if event.event_type == Kind.STEP_UP_FOR_RETRY:
-            self.say(f"  {event.step_key:<32} will be tried again")
-        elif event.event_type == Kind.STEP_START:
+        if event.event_type == Kind.STEP_START:
             self._step_began = (time.monotonic(), len(self._tables), len(self._checks))
         elif event.event_type == Kind.ASSET_MATERIALIZATION:
             self._materialized(event.step_materialization_data.materialization)
@@ -124,7 +148,7 @@ class Report:
 
     def _step_ended(self, event: dg.DagsterEvent) -> None:
         began, tables, checks = self._step_began
-        name = str(event.step_key).replace("__", "/")
+        name = _name(str(event.step_key))
         if (sums := self._extracted.get(name)) is not None:
             days = len(self._days[name])
             done = f"{days} days, {sums['rows_accepted']:,} of {sums['rows_in']:,} rows"
@@ -152,7 +176,9 @@ class Report:
             self.say(f"\n{'export':<28}{heads}   days")
             for export, sums in sorted(self._extracted.items()):
                 numbers = "".join(f"{sums[count]:>17,}" for count in COUNTS)
-                self.say(f"{export:<28}{numbers}   {_spans(self._days[export])}")
+                self.say(
+                    f"{export:<28}{numbers}   {spans(map(date.fromisoformat, self._days[export]))}"
+                )
         failed = [check for check in self._checks if not check.passed]
         warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
         self.say(
@@ -170,15 +196,8 @@ class Report:
             self.say("Nothing was published; what was published before is untouched.")
 
 
-def _spans(days: list[str]) -> str:
-    """Days as they follow each other: 2025-06-17..2025-06-20, 2025-06-23."""
-    spans: list[list[date]] = []
-    for day in sorted(map(date.fromisoformat, days)):
-        if spans and day - spans[-1][-1] == timedelta(days=1):
-            spans[-1].append(day)
-        else:
-            spans.append([day])
-    return ", ".join(f"{span[0]}..{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
+def _name(step: str) -> str:
+    return step.replace("__", "/")
 
 
 def _number(materialization: dg.AssetMaterialization, name: str) -> int:

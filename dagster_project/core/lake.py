@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
@@ -138,6 +138,17 @@ class Lake:
         """Remove what killed runs left unfinished; the caller holds the lock and has begun
         nothing yet."""
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def spans(days: Iterable[date]) -> str:
+    """Days as they follow each other: 2025-06-17..2025-06-20, 2025-06-23."""
+    found: list[list[date]] = []
+    for day in sorted(days):
+        if found and day - found[-1][-1] == timedelta(days=1):
+            found[-1].append(day)
+        else:
+            found.append([day])
+    return ", ".join(f"{span[0]}..{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in found)
 
 
 def put(unfinished: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
 """The raw exports: one daily-partitioned asset per export that the dbt sources declare.
 
 A run without chosen partitions extracts the days that are new or changed; a run with chosen ones (a
-backfill, a click in the UI) extracts exactly those again.
+backfill, a click in the UI) extracts exactly those again. Days whose files are still being written
+are left out of both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,13 @@ from datetime import date
 
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.instance import RUNLESS_RUN_ID
 
 from dagster_project import freshness, settings, state
-from dagster_project.core import arrivals
+from dagster_project.core import arrivals, settling
 from dagster_project.core.exports import Export, Extraction, load_exports, read_ledger, stale_days
 from dagster_project.core.extraction import Extractor
-from dagster_project.core.lake import Lake
+from dagster_project.core.lake import Lake, spans
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
 
@@ -71,9 +73,20 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
 
 def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
     if not context.has_partition_key and not context.has_partition_key_range:
-        return stale_days(export, _lake, read_ledger(_lake), _rules)
-    landed = _lake.landed_days(export.system, export.name)
-    return [day for key in context.partition_keys if (day := date.fromisoformat(key)) in landed]
+        days = stale_days(export, _lake, read_ledger(_lake), _rules)
+    else:
+        landed = _lake.landed_days(export.system, export.name)
+        chosen = [date.fromisoformat(key) for key in context.partition_keys]
+        days = [day for day in chosen if day in landed]
+        if missing := [day for day in chosen if day not in landed]:
+            context.log.warning(f"Nothing has landed for {spans(missing)}.")
+            # Dagster ties every chosen day to this run; these are not to turn red with another.
+            _tie(context, missing, RUNLESS_RUN_ID)
+    settled = settling.settled(export, _lake, days, _settings.integer("settle_seconds"))
+    if moving := [day for day in days if day not in settled]:
+        context.log.warning(f"Left to the next run, being written still: {spans(moving)}.")
+        _tie(context, moving, RUNLESS_RUN_ID)
+    return settled
 
 
 def _materialization(key: dg.AssetKey, attempt: Extraction) -> dg.AssetMaterialization:
@@ -108,18 +121,18 @@ def _turn_red(context: dg.AssetExecutionContext, failed: Sequence[Extraction]) -
     to it. Choosing a whole span instead would turn each day in it red that is unchanged or never
     landed.
     """
-    if context.run.is_partitioned:
-        return
-    for attempt in failed:
-        planned = AssetMaterializationPlannedData(
-            context.asset_key, partition=str(attempt.landing_date)
-        )
+    if not context.run.is_partitioned:
+        _tie(context, [attempt.landing_date for attempt in failed], context.run_id)
+
+
+def _tie(context: dg.AssetExecutionContext, days: Sequence[date], run_id: str) -> None:
+    """Days that are planned by a run that fails, and do not materialize in it, show as failed."""
+    step = context.op_execution_context.get_step_execution_context().step.key
+    for day in days:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
-            context.job_name,
-            context.op_execution_context.get_step_execution_context().step.key,
-            planned,
+            context.job_name, step, AssetMaterializationPlannedData(context.asset_key, str(day))
         )
-        context.instance.report_dagster_event(event, context.run_id)
+        context.instance.report_dagster_event(event, run_id)
 
 
 def _schema(export: Export) -> dg.TableSchema:
