@@ -10,6 +10,7 @@ test` kills extraction and publishing alone, which takes seconds.
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -192,37 +193,52 @@ def heal_publishing(root: Path) -> list[str]:
 
 # --- The whole program ---------------------------------------------------------------------------
 
-# What the program has said when a phase begins, and for how long (seconds) it is worth waiting.
+# What the program has said when a phase begins, and how many of 50 kills are meant for it: more for
+# the phases that last, and the later ones cost a whole build each.
 PHASES = {
-    "start": ("", 8.0),
-    "extraction": ("extract\n", 6.0),
-    "dbt": ("build_and_publish\n", 30.0),
-    "Polars": ("  dbt_models ", 1.0),
-    "publishing": ("  dbt_models_2 ", 1.0),
+    "start": ("", 6),
+    "extraction": ("extract\n", 15),
+    "dbt": ("build_and_publish\n", 16),
+    "Polars": ("  dbt_models ", 4),
+    "dbt after Polars": ("  survey_scores ", 4),
+    "publishing": ("  dbt_models_2 ", 5),
 }
+KILLS_PER_HEALING = 5
+# Of a run and of a release, which are new each time, and what Dagster names at random.
+RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{8}T[0-9]{6}Z")
+UNNAMED = (".dagster/storage/",)
+
+Marts = dict[str, list[tuple[Any, ...]]]
 
 
 class Program:
-    """A data folder of two versions of a few tiny exports, and the program on it."""
+    """A data folder in which one of two small worlds lands, every export of it, and the program."""
 
     def __init__(self, root: Path, random: Random) -> None:
         self.data, self._random = root / "data", random
-        self._temporary = root / "tmp"
+        self._temporary, self._worlds = root / "tmp", root / "worlds"
         self._temporary.mkdir()
-        samples.generate(
-            self.data / "landing", accounts=5, days=2, events_per_account=5, history_months=4
-        )
-        self._accounts = next((self.data / "landing" / "crm" / "accounts").glob("*-30.csv"))
-        self._lines = self._accounts.read_text().splitlines(keepends=True)
+        self.data.mkdir()
+        for version in (0, 1):
+            samples.generate(
+                self._worlds / str(version),
+                accounts=5,
+                days=2,
+                events_per_account=5,
+                history_months=4,
+                seed=version,
+            )
         self.landed = 0
-        self._expected: dict[int, object] = {}
+        self._marts: dict[int, Marts] = {}
+        self._raw_days: dict[Path, list[object]] = {}
+        self._paths: set[str] = set()
+        self._lasts = dict.fromkeys(PHASES, 0.0)
 
     def land(self, version: int) -> None:
-        """The accounts, with and without the last of them; an append export is but touched."""
+        """Replace all that has landed by one of the worlds."""
         self.landed = version
-        self._accounts.write_text("".join(self._lines[: len(self._lines) - version]))
-        for part in (self.data / "landing" / "orders" / "orders").iterdir():
-            part.touch()
+        shutil.rmtree(self.data / "landing", ignore_errors=True)
+        shutil.copytree(self._worlds / str(version), self.data / "landing")
 
     def start(self) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if k not in ("SYSTEMS", "VARS")}
@@ -235,80 +251,139 @@ class Program:
             start_new_session=True,
         )
 
-    def kill(self, phase: str) -> str | None:
-        """Start it and kill it in a phase; how, or None if it had ended before."""
-        sign, longest = PHASES[phase]
+    def model(self) -> list[str]:
+        """Run it to its end, to hold later runs against it; what should not be."""
+        child, began = self.start(), dict[str, float]()
+        while child.poll() is None:
+            began.setdefault(self._phase(), time.time())
+            time.sleep(0.02)
+        ended = [*list(began.values())[1:], time.time()]
+        self._lasts |= {
+            phase: end - start for (phase, start), end in zip(began.items(), ended, strict=True)
+        }
+        self._marts[self.landed] = self._published()
+        for path, rows in self._raw().items():
+            self._raw_days.setdefault(path, []).append(rows)
+        self._paths |= self._named()
+        return self._unwell(child.returncode)
+
+    def kill(self, phase: str) -> tuple[str, str] | None:
+        """Start it and kill it at a random moment of a phase: the phase that was hit, and how.
+
+        None if it ended before.
+        """
         began, child = time.time(), self.start()
-        while child.poll() is None and sign not in (self.data / "said").read_text():
-            time.sleep(0.01)
-        until = time.time() + self._random.uniform(0, longest)
-        while child.poll() is None and time.time() < until:
+        until = None
+        while child.poll() is None and (until is None or time.time() < until):
+            if until is None and PHASES[phase][0] in self._said():
+                until = time.time() + self._random.uniform(0, self._lasts[phase])
             time.sleep(0.005)
         if child.poll() is not None:
             return None
-        # As a person kills a process, or as a machine that stops kills them all.
-        is_alone = self._random.random() < 0.5
+        # As a machine that stops kills them all, or as a person kills a process.
+        is_alone = self._random.random() < 0.3
         os.kill(child.pid, signal.SIGKILL) if is_alone else os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        return f"after {time.time() - began:.1f} s, {'alone' if is_alone else 'with its children'}"
+        how = "alone" if is_alone else "with its children"
+        return self._phase(), f"after {time.time() - began:.1f} s, {how}"
 
-    def heal(self, *, is_model: bool = False) -> list[str]:
-        """Run it to its end; what should not be. A model is what later ones are held against."""
-        child = self.start()
-        status = child.wait()
-        said = (self.data / "said").read_text()
-        wrong = [f"exit status {status}: {said[-1500:]}"] if status else []
-        wrong += faults_of_published(self.data / "published") + left_behind(self.data)
-        left = [path.name for path in self._temporary.iterdir()]
-        wrong += [f"left in the temporary folder: {left[:5]}"] if len(left) > 50 else []
-        marts = self._marts()
-        if is_model:
-            self._expected[self.landed] = marts
-        elif not status and marts != self._expected[self.landed]:
-            wrong.append("the marts differ from those of a run nobody killed")
-        if unfinished := self._unfinished_runs():
-            wrong.append(f"runs without an end: {unfinished}")
+    def faults(self) -> list[str]:
+        """What must not be after a kill: a release or a day of raw that is not one of the whole."""
+        wrong = faults_of_published(self.data / "published")
+        if self._published() not in self._marts.values():
+            wrong.append("what is published is neither world's")
+        for path, rows in self._raw().items():
+            if rows not in self._raw_days.get(path, []):
+                wrong.append(f"{path} is neither world's: {str(rows)[:200]}")
         return wrong
 
-    def _marts(self) -> object:
+    def heal(self) -> list[str]:
+        """Run it to its end; what is not as after the run that nobody killed."""
+        wrong = self._unwell(self.start().wait())
+        marts = self._published()
+        differing = [
+            name for name, rows in self._marts[self.landed].items() if marts.get(name) != rows
+        ]
+        if differing:
+            wrong.append(f"not as in a run that nobody killed: {differing}")
+        if left := self._named() - self._paths:
+            wrong.append(f"left behind: {sorted(left)[:5]}")
+        return wrong
+
+    def _unwell(self, status: int) -> list[str]:
+        """What is wrong after any run that ended by itself."""
+        wrong = [f"exit status {status}: {self._said()[-1500:]}"] if status else []
+        wrong += faults_of_published(self.data / "published") + left_behind(self.data)
+        wrong += [f"left in the temporary folder: {p.name}" for p in self._temporary.iterdir()]
+        with sqlite3.connect(self.data / ".dagster" / "history" / "runs.db") as db:
+            ended = "('SUCCESS', 'FAILURE', 'CANCELED')"
+            unfinished = db.execute(f"select run_id from runs where status not in {ended}")
+            wrong += [f"a run without an end: {run_id}" for (run_id,) in unfinished]
+        return wrong
+
+    def _said(self) -> str:
+        return (self.data / "said").read_text()
+
+    def _phase(self) -> str:
+        said = self._said()
+        return [phase for phase, (sign, _) in PHASES.items() if sign in said][-1]
+
+    def _published(self) -> Marts:
         database = self.data / "published" / "marts.duckdb"
         if not database.exists():
-            return None
+            return {}
         with duckdb.connect(str(database), read_only=True) as db:
             names = [name for (name,) in db.execute("show tables").fetchall() if name != "release"]
             return {name: db.execute(f"from {name} order by all").fetchall() for name in names}
 
-    def _unfinished_runs(self) -> list[Any]:
-        with sqlite3.connect(self.data / ".dagster" / "history" / "runs.db") as db:
-            ended = "('SUCCESS', 'FAILURE', 'CANCELED')"
-            return db.execute(
-                f"select run_id, status from runs where status not in {ended}"
-            ).fetchall()
+    def _raw(self) -> dict[Path, object]:
+        """The rows of every raw day, or why it cannot be read."""
+        found: dict[Path, object] = {}
+        for path in sorted((self.data / "raw").glob("*/*/date=*/*")):
+            try:
+                found[path.relative_to(self.data)] = sorted(map(repr, pl.read_parquet(path).rows()))
+            except Exception as error:
+                found[path.relative_to(self.data)] = str(error)
+        return found
+
+    def _named(self) -> set[str]:
+        """Every file but of landing, by a name that is the same in every run."""
+        files = [path for path in self.data.rglob("*") if not path.is_dir()]
+        names = (str(path.relative_to(self.data)) for path in files)
+        return {RUN.sub("*", n) for n in names if not n.startswith(("landing/", *UNNAMED))}
 
 
 def kill_program(root: Path, kills: int, random: Random, say: Callable[[str], None]) -> list[str]:
-    """Kill the program in each phase in turn, and let every second kill be healed."""
-    program, wrong, done = Program(root, random), list[str](), Counter[str]()
+    """A chain: a world lands, the program is killed, the other lands, and every few kills one run
+    is let go to its end, which has to make everything good."""
+    program, wrong = Program(root, random), list[str]()
+    hit, faulty = Counter[str](), Counter[str]()
     # The second time, because what a release closes is in the ledger of closes from then on.
     for version in (0, 1, 0, 1):
         program.land(version)
-        wrong += [f"nobody killed it: {sentence}" for sentence in program.heal(is_model=True)]
-    phases = list(PHASES)
-    while sum(done.values()) < kills:
-        phase = phases[sum(done.values()) % len(phases)]
+        wrong += [f"nobody killed it: {sentence}" for sentence in program.model()]
+    say(f"seconds in each phase: { {p: round(t, 1) for p, t in program._lasts.items()} }")
+    plan = [phase for phase, (_, of_50) in PHASES.items() for _ in range(of_50)]
+    plan *= kills // len(plan) + 1
+    random.shuffle(plan)
+    while hit.total() < kills:
         program.land(1 - program.landed)
-        how = program.kill(phase)
-        if how is None:
-            say(f"{phase}: it had ended")
+        killed = program.kill(plan[hit.total()])
+        if killed is None:
+            say(f"it had ended, before a kill in {plan[hit.total()]}")
             continue
-        done[phase] += 1
-        number = sum(done.values())
-        found = faults_of_published(program.data / "published")
-        is_healed = number % 2 == 0 or number == kills
+        phase, how = killed
+        hit[phase] += 1
+        found = program.faults()
+        is_healed = hit.total() % KILLS_PER_HEALING == 0 or hit.total() == kills
         found += program.heal() if is_healed else []
-        say(f"kill {number}, {phase}, {how}{', healed' if is_healed else ''}: {found or 'well'}")
-        wrong += [f"kill {number} ({phase}): {sentence}" for sentence in found]
-    say(f"kills by phase: {json.dumps(done)}")
+        faulty[phase] += bool(found)
+        healed = ", healed" if is_healed else ""
+        say(f"kill {hit.total()} in {phase}, {how}{healed}: {found or 'well'}")
+        wrong += [f"kill {hit.total()} ({phase}): {sentence}" for sentence in found]
+    say(f"{'killed in':<20}{'kills':>7}{'with faults':>13}")
+    for phase in PHASES:
+        say(f"{phase:<20}{hit[phase]:>7}{faulty[phase]:>13}")
     return wrong
 
 
