@@ -23,9 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -44,6 +44,8 @@ from dagster_project.core.rows import file_literal
 
 DAY, GOOD_DAY = date(2024, 1, 5), date(2024, 1, 6)
 LIMIT = 12_000_000
+# Of a process that tries files (bytes of address space).
+MEMORY = 6 << 30
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=1.0, max_unpacked_bytes=LIMIT)
 EXPORT = Export(
     system="crm",
@@ -139,6 +141,12 @@ def parquet_of(frame: pl.DataFrame, random: Random) -> bytes:
     return file.getvalue()
 
 
+def content_of(kind: str, rows: list[Row], random: Random) -> bytes:
+    if kind == "parquet":
+        return parquet_of(frame_of(rows, random), random)
+    return (csv_of if kind == "csv" else jsonl_of)(rows, random)
+
+
 def frame_of(rows: list[Row], random: Random) -> pl.DataFrame:
     """The rows as text, and some of the columns as their own type where every cell allows it."""
     frame = pl.DataFrame(rows, schema=dict.fromkeys(NAMES, pl.String), orient="row")
@@ -223,8 +231,12 @@ class Hostile:
     format: str
     content: bytes
     rows: list[Row] | None
-    damage: str = "no damage"
+    damages: list[str] = field(default_factory=list)
     is_refused: bool = False
+
+    @property
+    def damage(self) -> str:
+        return " + ".join(self.damages) or "no damage"
 
 
 Damage = Callable[[Hostile, Random], None]
@@ -236,26 +248,68 @@ def hostile(seed: int) -> Hostile:
     format_ = random.choice(FORMATS)
     rows = table(random)
     kind = format_.removesuffix(".gz")
-    if kind == "parquet":
-        file = Hostile(format_, parquet_of(frame_of(rows, random), random), rows)
-    else:
-        write = csv_of if kind == "csv" else jsonl_of
-        file = Hostile(format_, write(rows, random), rows)
+    file = Hostile(format_, content_of(kind, rows, random), rows)
     for _ in range(random.choice([0, 1, 1, 1, 1, 1, 2])):
         damage = random.choice(DAMAGES[kind])
-        file.damage = _name(damage)
+        file.damages.append(_name(damage))
         damage(file, random)
     if format_.endswith(".gz"):
         file.content = gzip.compress(file.content, 1)
         if random.random() < 0.3:
             damage = random.choice(OF_GZIP)
-            file.damage = f"{_name(damage)} (of the gzip)"
+            file.damages.append(f"{_name(damage)} (of the gzip)")
             damage(file, random)
     return file
 
 
 def _name(damage: Damage) -> str:
     return damage.__name__.strip("_").replace("_", " ")
+
+
+def _cells_replaced(file: Hostile, random: Random, values: list[str]) -> None:
+    """Some cells of the table, whose counts stay known: whatever they say, they are but text."""
+    if file.rows is None:
+        return
+    rows = [dict(row) for row in file.rows]
+    for row in rows:
+        if random.random() < 0.5:
+            row[random.choice(NAMES[1:])] = random.choice(values)
+    file.rows = rows
+    file.content = content_of(file.format.removesuffix(".gz"), rows, random)
+
+
+def formula_like_text(file: Hostile, random: Random) -> None:
+    _cells_replaced(
+        file, random, ["=1+1", '=cmd|" /C calc"!A0', "@SUM(A1)", "+1+2", "-2+3", "\t=1"]
+    )
+
+
+def path_like_values(file: Hostile, random: Random) -> None:
+    paths = [
+        "../../../../etc/passwd",
+        "/etc/passwd",
+        "C:\\Windows",
+        "file:///etc/passwd",
+        "s3://b/k",
+    ]
+    _cells_replaced(file, random, [*paths, "~/.netrc", "date=2024-01-06/data.parquet", "*.parquet"])
+
+
+def code_like_text(file: Hostile, random: Random) -> None:
+    code = ["'; drop table staged; --", "\"; attach 'x' as y", "{{ 1 }}", "$(touch x)", "`touch x`"]
+    _cells_replaced(file, random, [*code, "%s", "${x}", "read_csv('/etc/passwd')", "\\copy x"])
+
+
+def dates_out_of_bounds(file: Hostile, random: Random) -> None:
+    dates = ["0000-01-01", "0001-01-01T00:00:00Z", "9999-12-31", "9999-12-31T23:59:59Z"]
+    _cells_replaced(
+        file, random, [*dates, "10000-01-01", "-0001-01-01", "1899-12-31", "2024-02-30"]
+    )
+
+
+def numbers_beyond_64_bits(file: Hostile, random: Random) -> None:
+    numbers = [str(2**63), str(-(2**63) - 1), str(2**64), str(2**128), "1" * 400, "1e400", "1e-400"]
+    _cells_replaced(file, random, [*numbers, "-" + "9" * 39, "0." + "0" * 400 + "1", "0x10"])
 
 
 def truncated(file: Hostile, random: Random) -> None:
@@ -539,8 +593,12 @@ def not_a_gzip(file: Hostile, _: Random) -> None:
 BYTES: list[Damage] = [
     *(truncated, bits_flipped, bytes_inserted, bytes_lost, bytes_zeroed, a_piece_repeated),
 ]
+CELLS: list[Damage] = [
+    *(formula_like_text, path_like_values, code_like_text),
+    *(dates_out_of_bounds, numbers_beyond_64_bits),
+]
 TEXT: list[Damage] = [
-    *(*BYTES, quotes_sprinkled, line_ends_sprinkled, line_ends_mixed, not_utf8, in_utf16),
+    *(*BYTES, *CELLS, quotes_sprinkled, line_ends_sprinkled, line_ends_mixed, not_utf8, in_utf16),
     *(control_characters, a_huge_field, a_byte_order_mark_within, thousands_of_columns),
 ]
 DAMAGES: Mapping[str, list[Damage]] = {
@@ -550,7 +608,7 @@ DAMAGES: Mapping[str, list[Damage]] = {
     ],
     "jsonl": [*TEXT, deep_json, odd_json_values, keys_twice, lines_that_are_no_rows],
     "parquet": [
-        *(*BYTES, tail_flipped, tail_flipped, other_types, names_of_other_case),
+        *(*BYTES, *CELLS, tail_flipped, tail_flipped, other_types, names_of_other_case),
         *(thousands_of_columns, a_bomb),
     ],
 }
@@ -669,8 +727,8 @@ def _gist(error: str) -> str:
     return re.split(r"(?<=missing column)|(?<=the header names)| \((?!The CSV)", said)[0][:60]
 
 
-# Seeds by format and fate.
-Fates = dict[tuple[str, str], list[int]]
+# Seeds by format, damage and fate.
+Fates = dict[tuple[str, str, str], list[int]]
 
 
 def run(seeds: range, on_wrong: Callable[[str], None]) -> Fates:
@@ -684,10 +742,27 @@ def run(seeds: range, on_wrong: Callable[[str], None]) -> Fates:
                 fate, wrong = range_.fate(file)
             except Exception as error:
                 fate, wrong = "unhandled exception", [f"{type(error).__name__}: {error}"[:500]]
-            fates[file.format, fate].append(seed)
+            fates[file.format, file.damage, fate].append(seed)
             for sentence in wrong:
                 on_wrong(f"{where}: {sentence}")
     return fates
+
+
+def tell(fates: Fates) -> None:
+    """Two tables: what became of each format, and of each kind of damage; a file with two kinds of
+    damage is told of under both."""
+    by_format: dict[tuple[str, str], list[int]] = defaultdict(list)
+    by_damage: dict[str, Counter[str]] = defaultdict(Counter)
+    for (format_, damages, fate), seeds in fates.items():
+        by_format[format_, fate] += seeds
+        for damage in damages.split(" + "):
+            by_damage[damage][fate.partition(":")[0]] += len(seeds)
+    for (format_, fate), seeds in sorted(by_format.items(), key=lambda it: (it[0][0], -len(it[1]))):
+        print(f"{len(seeds):>7,}  {format_:<9} {fate}  (such as {min(seeds)})")
+    outcomes = ("ok", "ok, rows rejected", "failed", "unhandled exception")
+    print(f"{'':<34}" + "".join(f"{outcome:>21}" for outcome in outcomes))
+    for damage, counts in sorted(by_damage.items()):
+        print(f"{damage:<34}" + "".join(f"{counts[outcome]:>21,}" for outcome in outcomes))
 
 
 def main(files: int, first: int) -> int:
@@ -712,24 +787,23 @@ def main(files: int, first: int) -> int:
                 wrong.append(rest[0])
                 print(rest[0], flush=True)
             elif kind == "fate":
-                fates[rest[0], rest[1]] += rest[2]
+                fates[rest[0], rest[1], rest[2]] += rest[3]
     tried = sum(map(len, fates.values()))
     print(f"{tried:,} files in {time.monotonic() - began:.0f} s:")
-    for (format_, fate), seeds in sorted(fates.items(), key=lambda it: (it[0][0], -len(it[1]))):
-        print(f"{len(seeds):>7,}  {format_:<9} {fate}  (such as {seeds[0]})")
+    tell(fates)
     print(f"{len(wrong)} findings" + "".join(f"\n  {sentence}" for sentence in wrong))
     return int(bool(wrong))
 
 
 def _chunk(start: int, stop: int) -> int:
     # A file that eats the machine is a finding too, and its neighbours should live.
-    resource.setrlimit(resource.RLIMIT_AS, (10 << 30, 10 << 30))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
     def say(*words: object) -> None:
         print(json.dumps(words), flush=True)
 
-    for (format_, fate), seeds in run(range(start, stop), lambda it: say("wrong", it)).items():
-        say("fate", format_, fate, seeds)
+    for (*which, fate), seeds in run(range(start, stop), lambda it: say("wrong", it)).items():
+        say("fate", *which, fate, seeds)
     return 0
 
 

@@ -18,8 +18,8 @@ def test_whatever_a_file_holds_ends_in_a_sentence_or_in_rows_that_add_up() -> No
     wrong: list[str] = []
     fates = fuzz.run(range(FILES), wrong.append)
     assert wrong == []
-    assert {format_ for format_, _ in fates} == set(FORMATS)
-    assert len({fate for _, fate in fates}) > 6
+    assert {format_ for format_, *_ in fates} == set(FORMATS)
+    assert len({fate for *_, fate in fates}) > 6
 
 
 def test_a_reader_that_loses_one_row_in_a_file_is_found_out(
@@ -51,5 +51,5 @@ def test_an_error_nobody_expected_is_found_out(monkeypatch: pytest.MonkeyPatch) 
     wrong: list[str] = []
     fates = fuzz.run(range(20), wrong.append)
     assert any("nobody expected this" in sentence for sentence in wrong)
-    unhandled = [seeds for (_, fate), seeds in fates.items() if fate == "unhandled exception"]
+    unhandled = [seeds for (*_, fate), seeds in fates.items() if fate == "unhandled exception"]
     assert sum(map(len, unhandled)) > 3
