@@ -196,17 +196,18 @@ def heal_publishing(root: Path) -> list[str]:
 # What the program has said when a phase begins, and how many of 50 kills are meant for it: more for
 # the phases that last, and the later ones cost a whole build each.
 PHASES = {
-    "start": ("", 6),
-    "extraction": ("extract\n", 15),
-    "dbt": ("build_and_publish\n", 16),
-    "Polars": ("  dbt_models ", 4),
-    "dbt after Polars": ("  survey_scores ", 4),
-    "publishing": ("  dbt_models_2 ", 5),
+    "start": ("", 8),
+    "extraction": ("extract\n", 20),
+    "dbt": ("build_and_publish\n", 12),
+    "Polars": ("  dbt_models ", 3),
+    "dbt after Polars": ("  survey_scores ", 3),
+    "publishing": ("  dbt_models_2 ", 4),
+    "afterwards": ("\nPublished: ", 0),
 }
-KILLS_PER_HEALING = 5
-# Of a run and of a release, which are new each time, and what Dagster names at random.
+KILLS_PER_HEALING = 10
+# Of a run and of a release, which are new each time, and what is named at random or in turn.
 RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]{8}T[0-9]{6}Z")
-UNNAMED = (".dagster/storage/",)
+UNNAMED = (".dagster/storage/", ".dagster/dbt/target/dbt.log")
 
 Marts = dict[str, list[tuple[Any, ...]]]
 
@@ -267,10 +268,10 @@ class Program:
         self._paths |= self._named()
         return self._unwell(child.returncode)
 
-    def kill(self, phase: str) -> tuple[str, str] | None:
+    def kill(self, phase: str) -> tuple[str, str] | int:
         """Start it and kill it at a random moment of a phase: the phase that was hit, and how.
 
-        None if it ended before.
+        Its exit status if it ended before, as it does where nothing is new after all.
         """
         began, child = time.time(), self.start()
         until = None
@@ -278,8 +279,8 @@ class Program:
             if until is None and PHASES[phase][0] in self._said():
                 until = time.time() + self._random.uniform(0, self._lasts[phase])
             time.sleep(0.005)
-        if child.poll() is not None:
-            return None
+        if (status := child.poll()) is not None:
+            return status
         # As a machine that stops kills them all, or as a person kills a process.
         is_alone = self._random.random() < 0.3
         os.kill(child.pid, signal.SIGKILL) if is_alone else os.killpg(child.pid, signal.SIGKILL)
@@ -299,7 +300,11 @@ class Program:
 
     def heal(self) -> list[str]:
         """Run it to its end; what is not as after the run that nobody killed."""
-        wrong = self._unwell(self.start().wait())
+        return self.ended(self.start().wait())
+
+    def ended(self, status: int) -> list[str]:
+        """What is not as after the run that nobody killed."""
+        wrong = self._unwell(status)
         marts = self._published()
         differing = [
             name for name, rows in self._marts[self.landed].items() if marts.get(name) != rows
@@ -369,8 +374,10 @@ def kill_program(root: Path, kills: int, random: Random, say: Callable[[str], No
     while hit.total() < kills:
         program.land(1 - program.landed)
         killed = program.kill(plan[hit.total()])
-        if killed is None:
-            say(f"it had ended, before a kill in {plan[hit.total()]}")
+        if isinstance(killed, int):
+            found = program.ended(killed)
+            say(f"it had ended before a kill in {plan[hit.total()]}: {found or 'well'}")
+            wrong += found
             continue
         phase, how = killed
         hit[phase] += 1
