@@ -672,6 +672,8 @@ class Range:
                 wrong.append(f"not a sentence: {error[:300]!r} ({len(error)})")
             if file.rows is not None:
                 wrong.append(f"a readable table was refused: {error}")
+            if file.damages == ["no header"] and MARK.search(error):
+                wrong.append(f"what a row says is published with the failure: {error}")
             return wrong
         if counts[0] != sum(counts[1:]):
             wrong.append(f"{counts} do not add up")

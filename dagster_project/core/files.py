@@ -100,17 +100,21 @@ def check_header(part: Part, columns: Sequence[str]) -> None:
     many others."""
     if len(part.names) > MOST_COLUMNS:
         raise FileFault(f"{part.file}: has {len(part.names):,} columns, more than {MOST_COLUMNS:,}")
-    if doubled := [name for name, times in Counter(part.names).items() if name and times > 1]:
-        raise FileFault(
-            f"{part.file}: the header names columns more than once ({', '.join(doubled)})"
-        )
+    doubled = [name for name, times in Counter(part.names).items() if name and times > 1]
     missing = [name for name in columns if name not in part.names]
-    if not missing:
+    if not doubled and not missing:
         return
     for delimiter, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
         found = {name.strip('"') for name in ",".join(part.names).split(delimiter)}
         if part.format == "csv" and found >= set(columns):
             raise FileFault(f"{part.file}: wrong delimiter, fields are separated by {called}")
+    if len(missing) == len(columns):
+        # Then it may be a row, and what a row says is not for those who read of the failure.
+        raise FileFault(f"{part.file}: no header, the first line names none of its columns")
+    if doubled:
+        raise FileFault(
+            f"{part.file}: the header names columns more than once ({', '.join(doubled)})"
+        )
     header = ", ".join(part.names[:20])
     raise FileFault(f"{part.file}: missing column {', '.join(missing)} (the header is: {header})")
 
