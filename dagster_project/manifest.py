@@ -52,6 +52,16 @@ def nodes(manifest: Manifest, resource_type: str) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda node: str(node["name"]))
 
 
+def personal_columns(manifest: Manifest) -> set[str]:
+    """Names of the columns that an export or a model tags pii."""
+    return {
+        name
+        for node in (*manifest["sources"].values(), *manifest["nodes"].values())
+        for name, column in node.get("columns", {}).items()
+        if "pii" in column["config"].get("tags", ())
+    }
+
+
 def files_below(folder: Path) -> list[Path]:
     """Every file below `folder`, in a stable order, without what Python caches there."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")

@@ -217,7 +217,8 @@ def _sentence(event: dg.DagsterEvent) -> str:
 
 def _rows_behind(check: str, settings: Settings) -> list[str]:
     """A few of the rows that a failed dbt test found; dbt stores them in the warehouse."""
-    tests = manifest.nodes(manifest.load(settings), "test")
+    loaded = manifest.load(settings)
+    tests, personal = manifest.nodes(loaded, "test"), manifest.personal_columns(loaded)
     table = next((test["relation_name"] for test in tests if test["name"] == check), None)
     try:
         with duckdb.connect(str(Lake(settings.data_dir).warehouse), read_only=True) as db:
@@ -225,7 +226,7 @@ def _rows_behind(check: str, settings: Settings) -> list[str]:
             names = [column[0] for column in found.description or ()]
             return [
                 ", ".join(
-                    f"{name}={value}"
+                    f"{name}={'(personal)' if name in personal else value}"
                     for name, value in zip(names, row, strict=True)
                     if value is not None
                 )

@@ -43,6 +43,15 @@ def test_every_place_lies_under_the_root(lake: Lake) -> None:
     assert lake.ledger == root / "raw/extractions.jsonl"
 
 
+def test_rows_as_they_landed_are_for_their_owner_alone_unless_somebody_opens_them(
+    lake: Lake,
+) -> None:
+    (lake.root / "rejects").mkdir(mode=0o750)
+    lake.shut()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in lake.root.iterdir()}
+    assert modes == {"raw": 0o700, "rejects": 0o750, ".tmp": 0o700}
+
+
 @pytest.mark.parametrize("extension", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
 def test_a_file_named_as_a_day_in_a_known_format_has_landed(lake: Lake, extension: str) -> None:
     folder = land(lake, f"2024-01-05.{extension}")

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
+from test_privacy import PERSONAL, tagged
 
 from dagster_project import __main__ as program
 from dagster_project import night as night_of_jobs
@@ -25,9 +27,13 @@ from dagster_project import settings
 from dagster_project.core import samples
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
+from dagster_project.core.samples import delivery
 from dagster_project.settings import CHECKOUT
 
 BROKEN = Path("landing/crm/users/2025-06-30.csv.gz")
+# Stands in every value of a personal column, and nowhere else.
+MARKER = "personal~"
+PRIVACY = "publish_comments: none, publish_names: all"
 HEAVY = {"dagster", "dagster_dbt", "dbt", "duckdb", "polars"}
 # What `python -m dagster_project run` does, and then the modules that it took.
 RUN = (
@@ -49,6 +55,7 @@ class Night:
     errors: str
     release: str | None
     marts: dict[str, list[tuple[Any, ...]]]
+    personal: set[tuple[str, str]]  # (mart, column) in which something of a personal column stands
 
     @property
     def last_line(self) -> str:
@@ -72,13 +79,22 @@ def night(data: Path, **variables: str) -> Night:
 
 def ended(data: Path, process: subprocess.Popen[str]) -> Night:
     said, errors = process.communicate(timeout=600)
-    marts = {}
+    marts, personal = {}, set()
     if (database := data / "published" / "marts.duckdb").exists():
         with duckdb.connect(str(database), read_only=True) as db:
             for mart in ("mart_export_quality", "mart_policies", "mart_mrr_bridge", "release"):
                 marts[mart] = db.execute(f"from {mart} order by all").fetchall()
+            personal = {
+                (mart, column)
+                for mart, column in db.execute(
+                    "select table_name, column_name from information_schema.columns"
+                ).fetchall()
+                if db.execute(
+                    f'from {mart} where contains("{column}"::varchar, ?) limit 1', [MARKER]
+                ).fetchall()
+            }
     release = marts["release"][0][0] if marts else None
-    return Night(process.returncode, said, errors, release, marts)
+    return Night(process.returncode, said, errors, release, marts, personal)
 
 
 def files(data: Path) -> dict[str, int]:
@@ -86,11 +102,30 @@ def files(data: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, manifest: Mapping[str, Any]) -> Path:
     # A space, because paths end up in SQL, YAML and command lines.
     folder = tmp_path_factory.mktemp("night") / "the data"
-    samples.generate(folder / "landing", accounts=40, days=3, events_per_account=60)
+    columns = {
+        f"{source['source_name']}/{source['name']}": tagged(source)
+        for source in manifest["sources"].values()
+    }
+    write_file = delivery.write_file
+
+    def write_marked(path: Path, *tables: pl.DataFrame) -> None:
+        system, export, *_ = path.relative_to(folder / "landing").parts
+        write_file(path, *(marked(table, columns[f"{system}/{export}"]) for table in tables))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery, "write_file", write_marked)
+        samples.generate(folder / "landing", accounts=40, days=3, events_per_account=60)
+    for file in folder.glob("landing/product/events/*/*.parquet"):
+        marked(pl.read_parquet(file), columns["product/events"]).write_parquet(file)
     return folder
+
+
+def marked(table: pl.DataFrame, personal: set[str]) -> pl.DataFrame:
+    """The table with a word before all that a personal column says; keys still join."""
+    return table.with_columns((pl.lit(MARKER) + pl.col(name)).alias(name) for name in personal)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +147,7 @@ def story(data: Path) -> Iterator[dict[str, Any]]:
     nights["idle changed"] = {*files(data).items()} ^ {*before.items()}
 
     with exclusive(data / ".lock", on_wait=pytest.fail):
-        waiting = start(data, VARS="{trial_policy: include}")
+        waiting = start(data, VARS=f"{{trial_policy: include, {PRIVACY}}}")
         assert waiting.stdout is not None
         nights["waited for"] = waiting.stdout.readline()
     nights["policy"] = ended(data, waiting)
@@ -183,7 +218,36 @@ def test_a_changed_policy_is_new_and_reaches_the_marts(story: dict[str, Any]) ->
     assert {row[0]: row[1] for row in story["first"].marts["mart_policies"]} == {
         **in_force,
         "trial_policy": "exclude",
+        "publish_comments": "all",
+        "publish_names": "none",
     }
+
+
+def test_personal_data_is_published_where_a_policy_says_so_and_nowhere_else(
+    story: dict[str, Any],
+) -> None:
+    by_policy = {
+        policy: {column for column, its in PERSONAL.items() if its == policy}
+        for policy in PERSONAL.values()
+    }
+    assert story["first"].personal == by_policy["publish_comments"]
+    assert story["policy"].personal == by_policy["publish_names"]
+    assert story["repaired"].personal == by_policy["publish_comments"]
+
+
+def test_personal_data_is_in_no_log_and_only_where_nobody_else_may_read(
+    story: dict[str, Any], data: Path
+) -> None:
+    assert story["repaired"].status == 0
+    assert not any(MARKER in night.said + night.errors for night in story.values() if night.said)
+    holding = {
+        path.relative_to(data).parts[0]
+        for path in data.rglob("*")
+        if path.is_file() and (MARKER.encode() in path.read_bytes())
+    }
+    assert holding <= {"landing", "raw", "rejects", "warehouse.duckdb", "published"}
+    for name in ("raw", "rejects", "warehouse.duckdb"):
+        assert (data / name).stat().st_mode & 0o077 == 0
 
 
 def test_a_failed_export_is_published_stale_and_named_last(story: dict[str, Any]) -> None:

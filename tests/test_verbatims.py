@@ -18,6 +18,7 @@ from worked_examples import account, subscription
 from dagster_project.core.surveys import classes
 
 AS_OF = date(2024, 5, 10)
+PRIVACY = ("publish_comments", "publish_names")
 Row = dict[str, Any]
 
 
@@ -55,8 +56,8 @@ def classified(rows: Sequence[Row], survey_types: pl.LazyFrame | None = None) ->
 def verbatims(compile_models: CompileModels, rows: Sequence[Row], **tables: Any) -> dict[str, Row]:
     """mart_survey_verbatims by response_id, of a world in which A pays 100 until the end of April,
     B pays nothing and billing alone knows X."""
-    publish = tables.pop("publish_comments", "all")
-    models = compile_models(Policies(), ("mart_survey_verbatims",), publish_comments=publish)
+    publish = {name: tables.pop(name) for name in PRIVACY if name in tables}
+    models = compile_models(Policies(), ("mart_survey_verbatims",), **publish)
     world = World(
         AS_OF,
         accounts=[account("A"), account("B", segment=None)],
@@ -151,6 +152,16 @@ def test_withheld_comments_leave_everything_but_the_text(compile_models: Compile
     withheld = verbatims(compile_models, rows, publish_comments="none")["1"]
     assert shown["comment"] == "Too expensive, says Ada"
     assert withheld == shown | {"comment": None}
+
+
+def test_e_mail_addresses_in_comments_are_withheld_unless_names_are_published(
+    compile_models: CompileModels,
+) -> None:
+    comment = "Ask <ada.l+x@mail.example.com>, not bob@example.org or @carol; 3 @ 5 is fine"
+    hidden = verbatims(compile_models, [written("1", comment)])["1"]
+    shown = verbatims(compile_models, [written("1", comment)], publish_names="all")["1"]
+    assert hidden["comment"] == "Ask <[e-mail]>, not [e-mail] or @carol; 3 @ 5 is fine"
+    assert shown == hidden | {"comment": comment}
 
 
 def test_no_answers_give_no_verbatims(compile_models: CompileModels) -> None:

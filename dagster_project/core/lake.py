@@ -139,6 +139,15 @@ class Lake:
         nothing yet."""
         shutil.rmtree(self.temporary, ignore_errors=True)
 
+    def shut(self) -> None:
+        """Make the folders of rows as they landed, personal data and all, for their owner alone.
+
+        One that is there is left as it is: whoever opened it wider meant it.
+        """
+        for folder in (self.root / "raw", self.root / "rejects", self.temporary):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, parents=True)
+
 
 def spans(days: Iterable[date]) -> str:
     """Days as they follow each other: 2025-06-17..2025-06-20, 2025-06-23."""

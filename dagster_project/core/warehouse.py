@@ -17,6 +17,14 @@ from dagster_project.core.lake import Lake
 BEFORE_EVERYTHING = dt.date(1900, 1, 1)
 
 
+def ready(lake: Lake) -> None:
+    """Make sure that there is a warehouse; a new one is for its owner alone, as raw is."""
+    if not lake.warehouse.exists():
+        with lake.replacing(lake.warehouse) as file:
+            duckdb.connect(str(file)).close()
+            file.chmod(0o600)
+
+
 def read(warehouse: Path, *tables: str) -> Mapping[str, pl.LazyFrame]:
     """Tables of the warehouse, named schema.table, as frames by table name.
 

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
 from dagster_project import freshness, manifest, settings, state
-from dagster_project.core import closes
+from dagster_project.core import closes, warehouse
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
@@ -54,6 +54,7 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
             extractor.ensure_empty(export)
     lake.ledger.touch()
     closes.ready(lake)
+    warehouse.ready(lake)
     # Each step runs the checks of its own models: dbt by itself runs every test that touches one of
     # them, also against models that only a later step builds.
     of_others = " ".join(sorted(_tests - {key.name for key in context.selected_asset_check_keys}))

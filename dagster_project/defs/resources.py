@@ -24,6 +24,7 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         lake = Lake(_settings.data_dir)
         with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info):
             lake.sweep()
+            lake.shut()
             yield self
 
 

@@ -98,6 +98,8 @@ objectives as (
 select
     accounts.account_id,
     accounts.parent_account_id,
+    {{ published_name("names.account_name") }} as account_name,
+    {{ published_name("names.csm_owner") }} as csm_owner,
     accounts.segment,
     accounts.plan_tier,
     accounts.country,
@@ -148,6 +150,7 @@ select
     answers.last_nps_at,
     subscriptions.renewal_date,
 from {{ ref('dim_accounts') }} as accounts
+left join {{ ref('int_accounts__names') }} as names using (account_id)
 left join {{ ref('int_accounts__lifecycle_stages') }} as stages using (account_id)
 left join {{ ref('int_accounts__fit') }} as fit using (account_id)
 left join money using (account_id)

@@ -1,9 +1,9 @@
 select
     outcome_id,
     account_id,
-    stated_outcome,
+    {{ published_text("stated_outcome") }} as stated_outcome,
     status,
-    evidence,
+    {{ published_text("evidence") }} as evidence,
     value,
     days_after_due,
     achieved_at,

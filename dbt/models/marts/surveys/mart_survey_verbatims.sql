@@ -26,7 +26,7 @@ select
     score,
     score_class,
     excluded,
-    {{ "comment" if var("publish_comments") == "all" else "cast(null as varchar)" }} as comment,
+    {{ published_text("comment") }} as comment,
     coalesce(themes, []) as themes,
     -- Nothing is known of the revenue of an account that is in neither CRM nor billing.
     if(accounts.account_id is null, null, coalesce(before.closing_mrr, 0))::decimal(38, 6) as mrr_before,

@@ -1,0 +1,74 @@
+"""Personal data: which columns of marts may hold it, and the policy that each of them obeys."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dagster_project import manifest as dbt_manifest
+from dagster_project import night, settings
+
+# Every column of a mart that is tagged pii, and the policy that withholds it.
+PERSONAL = {
+    ("mart_account_360", "account_name"): "publish_names",
+    ("mart_account_360", "csm_owner"): "publish_names",
+    ("mart_desired_outcomes", "evidence"): "publish_comments",
+    ("mart_desired_outcomes", "stated_outcome"): "publish_comments",
+    ("mart_survey_verbatims", "comment"): "publish_comments",
+}
+MACROS = {"publish_names": "published_name", "publish_comments": "published_text"}
+# Called as a personal column of an export is called, and something else.
+NAMESAKES = {
+    ("int_accounts__fit", "evidence"),
+    ("mart_fit_accounts", "evidence"),
+    ("int_retention__durations", "subject"),
+    ("int_retention__survival", "subject"),
+    ("mart_survival_curve", "subject"),
+}
+
+
+def tagged(node: Mapping[str, Any]) -> set[str]:
+    columns = node["columns"].items()
+    return {name for name, column in columns if "pii" in column["config"].get("tags", ())}
+
+
+def test_a_personal_column_is_tagged_wherever_it_is_passed_on(manifest: Mapping[str, Any]) -> None:
+    of_exports = {name for source in manifest["sources"].values() for name in tagged(source)}
+    assert len(of_exports) > 8
+    untagged = {
+        (node["name"], name)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        for name in (node["columns"].keys() & of_exports) - tagged(node)
+    }
+    assert untagged == NAMESAKES
+
+
+def test_a_mart_holds_personal_data_where_a_policy_says_so_and_nowhere_else(
+    manifest: Mapping[str, Any],
+) -> None:
+    marts = {
+        node["name"]: node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+    }
+    assert {(mart, name) for mart, node in marts.items() for name in tagged(node)} == set(PERSONAL)
+    for (mart, name), policy in PERSONAL.items():
+        lines = marts[mart]["raw_code"].splitlines()
+        [passed_on] = [line for line in lines if line.endswith(f"as {name},")]
+        assert f"{MACROS[policy]}(" in passed_on
+
+
+def test_rows_behind_a_failed_check_are_shown_without_personal_data(
+    manifest: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = next(node for node in manifest["nodes"].values() if node["resource_type"] == "test")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as db:
+        db.execute(f"create schema {test['schema']}")
+        db.execute(f"create table {test['relation_name']} as select 'A' account_id, 'ada' user_id")
+    monkeypatch.setattr(dbt_manifest, "load", lambda _: manifest)
+    here = replace(settings.current(), data_dir=tmp_path)
+    assert night._rows_behind(test["name"], here) == ["account_id=A, user_id=(personal)"]
