@@ -274,9 +274,10 @@ class Program:
         Its exit status if it ended before, as it does where nothing is new after all.
         """
         began, child = time.time(), self.start()
-        until = None
+        until, order = None, [*PHASES]
         while child.poll() is None and (until is None or time.time() < until):
-            if until is None and PHASES[phase][0] in self._said():
+            # Or later: what had been extracted before an earlier kill may be what has landed again.
+            if until is None and order.index(self._phase()) >= order.index(phase):
                 until = time.time() + self._random.uniform(0, self._lasts[phase])
             time.sleep(0.005)
         if (status := child.poll()) is not None:
