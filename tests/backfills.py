@@ -115,7 +115,7 @@ class Dev:
         raise TimeoutError("dagster dev did not start")
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+        os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(120)
 
 
@@ -140,7 +140,7 @@ def _backfill(dev: Dev, data: Path, days: list[str], broken: Path) -> int:
     launched = dev.ask(LAUNCH, chosen={"assetSelection": keys, "partitionNames": days})
     backfill = launched["launchPartitionBackfill"]["backfillId"]
     lock = data / ".lock"
-    while not (lock.exists() and "run" in lock.read_text()):
+    while not (lock.exists() and "Dagster run" in lock.read_text()):
         time.sleep(0.5)
     print(f"{time.monotonic() - began:7.1f} s  at work: {lock.read_text().strip()}", flush=True)
     # Beside it, as a person at a terminal would.
@@ -173,7 +173,7 @@ def _backfill(dev: Dev, data: Path, days: list[str], broken: Path) -> int:
             and (data / "published" / "marts.duckdb").exists()
         )
     print((data / "run.txt").read_text())
-    # A last look by the sensor that would build again, if it saw a reason.
+    # Long enough for the sensor to look once more, and to build again if it sees a reason.
     time.sleep(45)
     runs = dev.ask(PROGRESS, id=backfill)["runsOrError"]["results"]
     for run in reversed(runs):

@@ -171,6 +171,12 @@ def test_a_mix_of_two_releases_is_found_out(tmp_path: Path) -> None:
     assert readers.through_parquet(published) == {1, 2}
 
 
+def test_the_lock_tells_what_it_is_held_for(tmp_path: Path) -> None:
+    held_for = "Dagster run 12 of extract"
+    with exclusive(tmp_path / ".lock", on_wait=pytest.fail, what=held_for):
+        assert (tmp_path / ".lock").read_text().endswith(f" UTC: {held_for}\n")
+
+
 def test_the_lock_names_its_holder_lets_it_in_again_and_is_freed_by_a_kill(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
     code = (

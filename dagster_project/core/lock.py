@@ -16,8 +16,11 @@ _held: set[Path] = set()
 
 
 @contextmanager
-def exclusive(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock at `path`, waiting for it if need be.
+def exclusive(
+    path: Path, on_wait: Callable[[str], None], what: str | None = None
+) -> Iterator[None]:
+    """Hold the lock at `path`, waiting for it if need be; `what` tells others what it is held for,
+    in place of the command that this process was started with.
 
     `on_wait` gets one sentence on who holds it, and may raise to give up. Within a process that
     already holds it, entering again does nothing: a program that runs two jobs under one lock is
@@ -38,7 +41,7 @@ def exclusive(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
         file.seek(0)
         file.truncate()
         since = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        file.write(f"process {os.getpid()}, since {since}: {' '.join(sys.argv)}\n")
+        file.write(f"process {os.getpid()}, since {since}: {what or ' '.join(sys.argv)}\n")
         file.flush()
         _held.add(path)
         try:

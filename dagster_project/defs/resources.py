@@ -19,10 +19,12 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(
         self,
-        context: dg.InitResourceContext,  # noqa: ARG002
+        context: dg.InitResourceContext,
     ) -> Iterator["DataDirLock"]:
         lake = Lake(_settings.data_dir)
-        with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info):
+        run = context.run
+        what = f"Dagster run {run.run_id} of {run.job_name}" if run else None
+        with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info, what=what):
             lake.sweep()
             lake.shut()
             yield self

@@ -39,7 +39,7 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     once, and an extraction that changed nothing not at all.
     """
     try:
-        with exclusive(_lake.lock, on_wait=_give_up):
+        with exclusive(_lake.lock, on_wait=_give_up, what="the sensor raw_changed"):
             close_dead_runs(context.instance, PROGRAM_TAGS)
     except BusyError as busy:
         return dg.SkipReason(str(busy))
