@@ -14,11 +14,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(CHECKOUT)}
 
 
-def run_program(data_dir: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m dagster_project run` on `data_dir`; its output, both streams as one."""
+def run_program(
+    data_dir: Path, *command: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`python -m dagster_project run`, or another command, on `data_dir`; its output, both streams
+    as one."""
     environment = {k: v for k, v in os.environ.items() if k not in ("SYSTEMS", "VARS")}
     return subprocess.run(
-        [sys.executable, "-m", "dagster_project", "run"],
+        [sys.executable, "-m", "dagster_project", *(command or ("run",))],
         cwd=CHECKOUT,
         env=environment | {"DATA_DIR": str(data_dir)} | variables,
         stdout=subprocess.PIPE,
