@@ -19,7 +19,7 @@ def of_export(export: Export) -> dg.FreshnessPolicy | None:
 
 
 def of_marts() -> dg.FreshnessPolicy | None:
-    return _within(_settings.integer("late_after_hours") or None)
+    return _within(_settings.optional_integer("late_after_hours"))
 
 
 def _within(hours: int | None) -> dg.FreshnessPolicy | None:

@@ -1,8 +1,12 @@
-"""The Dagster instance in DATA_DIR/.dagster: its configuration, and runs whose process is gone."""
+"""The Dagster instance in DATA_DIR/.dagster: its configuration, and runs whose process is gone or
+that are too old to be remembered."""
 
+import datetime as dt
+import itertools
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 
@@ -18,6 +22,11 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
+]
+ENDED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
 ]
 
 
@@ -35,3 +44,43 @@ def close_dead_runs(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> No
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags)):
         instance.report_run_failed(run, PROCESS_GONE)
+
+
+def forget_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
+    """Delete the runs that ended before, with their events and logs; how many.
+
+    Those stay that hold the newest word on an asset or on one of its partitions: without them the
+    UI would show a landing day as never extracted.
+    """
+    old = dg.RunsFilter(statuses=ENDED, updated_before=before)
+    run_ids = {run.run_id for run in instance.get_runs(old)}
+    if run_ids:
+        run_ids -= _speaking_runs(instance)
+    for run_id in run_ids:
+        instance.delete_run(run_id)
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        # SQLite has a file per run, which deleting only empties.
+        for file in Path(instance.root_directory, "history", "runs").glob(f"{run_id}.db*"):
+            file.unlink()
+    return len(run_ids)
+
+
+def _speaking_runs(instance: dg.DagsterInstance) -> set[str]:
+    storage = instance.event_log_storage
+    made, runs = dg.DagsterEventType.ASSET_MATERIALIZATION, set[str]()
+    for key in instance.all_asset_keys():
+        if newest := instance.get_latest_materialization_event(key):
+            runs.add(newest.run_id)
+        # Days whose newest attempt failed.
+        attempts = (
+            storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+                key
+            )
+        )
+        runs |= {run_id for run_id, _ in attempts.values()}
+        ids = iter(storage.get_latest_storage_id_by_partition(key, made).values())
+        while some := list(itertools.islice(ids, 500)):
+            chosen = dg.AssetRecordsFilter(key, storage_ids=some)
+            records = instance.fetch_materializations(chosen, limit=len(some)).records
+            runs |= {record.run_id for record in records}
+    return runs

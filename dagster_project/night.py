@@ -26,7 +26,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from dagster_project import manifest, state
+from dagster_project import housekeeping, manifest, state
 from dagster_project.core import machine
 from dagster_project.core.exports import unquoted
 from dagster_project.core.lake import Lake, spans
@@ -89,6 +89,8 @@ def run(settings: Settings, backfill: Backfill | None = None) -> bool:
                         tags={**PROGRAM_TAGS, **tags},
                         raise_on_error=False,
                     )
+                if report.is_published and (dropped := housekeeping.tidy(settings, instance)):
+                    report.say(f"\nDropped as too old: {dropped}")
         except Exception as error:
             # Dagster raises where it cannot keep its own records, as on a full disk.
             if not machine.is_of_the_machine(error):

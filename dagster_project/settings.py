@@ -51,6 +51,10 @@ class Settings:
         """The value of a policy that policies.csv declares as an integer."""
         return int(self.policies[policy] or 0)
 
+    def optional_integer(self, policy: str) -> int | None:
+        """The same where empty is no zero."""
+        return None if self.policies[policy] in (None, "") else self.integer(policy)
+
     @property
     def dbt_vars(self) -> str:
         """The value of dbt's --vars, as JSON."""

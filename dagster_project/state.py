@@ -41,6 +41,8 @@ def rules(settings: Settings) -> Rules:
         first_day=dt.date.fromisoformat(str(settings.policies["first_day"])),
         max_reject_share=float(settings.policies["max_reject_share"] or 0),
         max_unpacked_bytes=settings.integer("max_unpacked_bytes"),
+        snapshot_days_kept=settings.optional_integer("snapshot_days_kept"),
+        as_of=dt.date.fromisoformat(str(settings.policies["as_of"] or dt.date.max)),
     )
 
 
@@ -118,6 +120,26 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
 
 def late_after_hours(settings: Settings, export: Export) -> int | None:
     """How many hours after its newest landing day an export is late; None: it never is."""
-    if settings.policies["late_after_hours"] is None:
-        return None
-    return export.late_after_hours or settings.integer("late_after_hours")
+    by_policy = settings.optional_integer("late_after_hours")
+    return by_policy and (export.late_after_hours or by_policy)
+
+
+def lost_days(settings: Settings) -> list[str]:
+    """Days that the marts are computed from by the ledger, and whose rows are not in raw.
+
+    An extraction brings them back, if their files are still in landing.
+    """
+    lake, exports = Lake(settings.data_dir), load_exports(STAGING_DIR)
+    as_of = rules(settings).as_of
+    days: dict[str, list[dt.date]] = {}
+    for (system, name, day), state in read_ledger(lake).items():
+        if system in settings.systems and state.newest_ok and day <= as_of:
+            days.setdefault(f"{system}/{name}", []).append(day)
+    return [
+        f"{name} {day}"
+        for name in sorted(days.keys() & exports.keys())
+        for export in [exports[name]]
+        # Of a snapshot the newest day alone counts.
+        for day in sorted(days[name])[-1 if export.kind == "snapshot" else 0 :]
+        if not lake.raw_day(export.system, export.name, day).exists()
+    ]

@@ -190,6 +190,9 @@ class Rules:
     first_day: date
     max_reject_share: float
     max_unpacked_bytes: int = 2**63 - 1
+    # Superseded days of snapshots that may be missing from raw; None: none may.
+    snapshot_days_kept: int | None = None
+    as_of: date = date.max
 
     def contract(self, export: Export, day: date) -> str:
         """What a ledger line remembers, so that a day is read again when it would end otherwise."""
@@ -302,9 +305,11 @@ def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list
     A part that could not be read has no hash, and is looked at each time until it has one.
     """
     stale = []
+    needed = needed_snapshot(export, ledger, rules)
     for day, parts in lake.landed_days(export.system, export.name).items():
         state = ledger.get((export.system, export.name, day))
-        if state is None or not _holds(state.newest, export, lake, rules):
+        is_dispensable = needed not in (None, day)
+        if state is None or not _holds(state.newest, export, lake, rules, is_dispensable):
             stale.append(day)
             continue
         newest = state.newest
@@ -322,11 +327,27 @@ def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list
     return stale
 
 
-def _holds(line: Extraction, export: Export, lake: Lake, rules: Rules) -> bool:
+def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None:
+    """Of a snapshot export, the one landing day that the marts read: its newest good one by
+    `rules.as_of`. None where raw keeps every day."""
+    if export.kind != "snapshot" or rules.snapshot_days_kept is None:
+        return None
+    good = (
+        day
+        for (system, name, day), state in ledger.items()
+        if (system, name) == (export.system, export.name) and state.newest_ok and day <= rules.as_of
+    )
+    return max(good, default=None)
+
+
+def _holds(
+    line: Extraction, export: Export, lake: Lake, rules: Rules, is_dispensable: bool
+) -> bool:
     """Whether the attempt would end the same today if its files are the same."""
     if line.contract != rules.contract(export, line.landing_date):
         return False
-    if line.is_ok and not lake.raw_day(export.system, export.name, line.landing_date).exists():
+    raw = lake.raw_day(export.system, export.name, line.landing_date)
+    if line.is_ok and not is_dispensable and not raw.exists():
         return False
     if not line.is_ok and line.max_unpacked_bytes != rules.max_unpacked_bytes:
         return False

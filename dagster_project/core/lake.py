@@ -49,6 +49,11 @@ class Lake:
     def rejects_day(self, system: str, export: str, day: date) -> Path:
         return self.root / "rejects" / system / export / f"date={day}" / "rejects.parquet"
 
+    def rejects_days(self) -> Iterator[tuple[date, Path]]:
+        """Each day that has rejects, of any export, with its folder."""
+        for folder in (self.root / "rejects").glob("*/*/date=*"):
+            yield date.fromisoformat(folder.name.removeprefix("date=")), folder
+
     def derived(self, name: str) -> Path:
         return self.root / "derived" / f"{name}.parquet"
 
