@@ -15,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run backfill dev test check bench fuzz kills
+.PHONY: help run backfill dev doctor test check bench fuzz kills
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ backfill: $(INSTALLED)  ## FROM=2024-02-01 TO=2024-02-29 EXPORTS=crm/users,... :
 
 dev: $(INSTALLED)  ## the Dagster UI on http://127.0.0.1:3000 (or PORT=), with the nightly schedule
 	@$(BIN)/python -m dagster_project dev --port $(or $(PORT),3000)
+
+doctor: $(INSTALLED)  ## say what is wrong, in words; HASH=1 reads every landing file for it
+	@$(BIN)/python -m dagster_project doctor $(if $(HASH),--hash)
 
 test: $(INSTALLED)  ## the tests
 	@$(BIN)/python -m pytest

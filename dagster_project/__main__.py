@@ -1,9 +1,9 @@
-"""The program behind make: `python -m dagster_project run | backfill | dev | prepare`.
+"""The program behind make: `python -m dagster_project run | backfill | dev | prepare | doctor`.
 
 Exit status of run and backfill: 0 all is published, or nothing was to do; 3 published, but an
-export failed; 2 a setting makes no sense; anything else: nothing was published. Whether anything is
-new is found out from files alone; Dagster, dbt, DuckDB and Polars are imported only where there is
-work.
+export failed; 2 a setting makes no sense; anything else: nothing was published. That of doctor is 1
+if anything is wrong. Whether anything is new is found out from files alone; Dagster, dbt, DuckDB
+and Polars are imported only where there is work.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PUBLISHED, NOT_PUBLISHED, UNUSABLE, STALE = 0, 1, 2, 3
 
 def main() -> int:
     commands: dict[str, Callable[..., int]] = {
-        command.__name__: command for command in (run, backfill, dev, prepare)
+        command.__name__: command for command in (run, backfill, dev, prepare, doctor)
     }
     arguments = vars(_parser(commands).parse_args())
     command = commands[arguments.pop("command")]
@@ -67,6 +67,7 @@ def _parser(commands: Mapping[str, Callable[..., int]]) -> argparse.ArgumentPars
     again("--from", dest="first", help="the first landing day, as 2024-02-29", **day)
     again("--to", dest="last", help="the last one, included", **day)
     again("--exports", default="", help="system/name, comma-separated; all unless given")
+    parsers["doctor"].add_argument("--hash", action="store_true", help="read every landing file")
     parsers["dev"].add_argument("--port", type=int, default=3000, help="of the UI")
     return parser
 
@@ -144,6 +145,13 @@ def prepare(chosen: settings.Settings) -> int:
     with exclusive(Lake(chosen.data_dir).lock, on_wait=_say), dg.DagsterInstance.get() as instance:
         close_dead_runs(instance, tags={})
     return PUBLISHED
+
+
+def doctor(chosen: settings.Settings, hash: bool = False) -> int:  # noqa: A002 - the option's name
+    """Say what is wrong with DATA_DIR, and change nothing."""
+    from dagster_project.doctor import examine
+
+    return NOT_PUBLISHED if examine(chosen, _say, hash) else PUBLISHED
 
 
 def _is_up_to_date(chosen: settings.Settings) -> bool:

@@ -46,15 +46,16 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def new_days(settings: Settings) -> Mapping[str, list[dt.date]]:
+def new_days(settings: Settings, only_looks: bool = False) -> Mapping[str, list[dt.date]]:
     """Landed days to extract by export, of the systems that are on; only exports with any.
 
-    An export whose landing folder cannot be listed is left out: `stale_exports` names it.
+    An export whose landing folder cannot be listed is left out: `stale_exports` names it. Touched
+    days are recorded, unless the caller `only_looks`.
     """
     lake = Lake(settings.data_dir)
     ledger = read_ledger(lake)
     found = {
-        name: stale_days(export, lake, ledger, rules(settings))
+        name: stale_days(export, lake, ledger, rules(settings), only_looks)
         for name, export in load_exports(STAGING_DIR).items()
         if export.system in settings.systems and not lake.unreadable(export.system, export.name)
     }

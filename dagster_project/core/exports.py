@@ -297,12 +297,15 @@ def _from_json(text: bytes) -> Extraction:
     )
 
 
-def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list[date]:
+def stale_days(
+    export: Export, lake: Lake, ledger: Ledger, rules: Rules, only_looks: bool = False
+) -> list[date]:
     """The landed days that are new, changed, or were read under other rules; oldest first.
 
     A part counts as unchanged by name, size, mtime and inode; only when those differ is its content
     hashed. A touched day is recorded with its new stat, so that it is not hashed again each night.
-    A part that could not be read has no hash, and is looked at each time until it has one.
+    A part that could not be read has no hash, and is looked at each time until it has one. Who
+    `only_looks` records nothing.
     """
     stale = []
     needed = needed_snapshot(export, ledger, rules)
@@ -320,11 +323,24 @@ def stale_days(export: Export, lake: Lake, ledger: Ledger, rules: Rules) -> list
         now = landed(folder, parts)
         if [(p.name, p.sha256) for p in now] != [(p.name, p.sha256) for p in newest.landed]:
             stale.append(day)
-        elif is_touched:
+        elif is_touched and not only_looks:
             line = Extraction(**{**vars(newest), "landed": now})
             append_to_ledger(lake, line)
             record(ledger, line)
     return stale
+
+
+def altered_days(export: Export, lake: Lake, ledger: Ledger) -> list[date]:
+    """The landed days whose bytes are not those of the newest attempt, although their stat is: what
+    `stale_days` cannot see. Reads every file."""
+    folder, altered = lake.landing(export.system, export.name), []
+    for day, parts in lake.landed_days(export.system, export.name).items():
+        state = ledger.get((export.system, export.name, day))
+        if state and landed_stats(folder, parts) == [part.stat for part in state.newest.landed]:
+            known = [part.sha256 for part in state.newest.landed]
+            if [sha256_of(part) for part in parts] != known:
+                altered.append(day)
+    return altered
 
 
 def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None:

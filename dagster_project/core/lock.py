@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 _held: set[Path] = set()
 
@@ -41,7 +42,7 @@ def exclusive(
         file.seek(0)
         file.truncate()
         since = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        file.write(f"process {os.getpid()}, since {since}: {what or ' '.join(sys.argv)}\n")
+        file.write(f"process {os.getpid()}, since {since}: {what or ' '.join(sys.argv)[:100]}\n")
         file.flush()
         _held.add(path)
         try:
@@ -50,3 +51,26 @@ def exclusive(
             _held.remove(path)
             file.seek(0)
             file.truncate()
+
+
+class Holder(NamedTuple):
+    """Whether anybody holds the lock; who that is, or who was killed while holding it."""
+
+    is_held: bool
+    text: str
+
+
+def holder(path: Path) -> Holder:
+    """Who holds the lock at `path`: a look that changes nothing and waits for nobody."""
+    try:
+        file = path.open()
+    except OSError:
+        return Holder(False, "")
+    with file:
+        try:
+            # Shared, and let go of at once: who wants the lock meanwhile waits for an instant.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Holder(True, file.read().strip())
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return Holder(False, file.read().strip())

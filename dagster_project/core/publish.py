@@ -62,11 +62,11 @@ def publish(
     releases = published / "releases"
     releases.mkdir(parents=True, exist_ok=True)
     _sweep(published)
-    unfinished = releases / f"{release.release_id}{_UNFINISHED}"
-    rows = _write(warehouse, unfinished, release, write_also)
-    for file in [*unfinished.glob("*.*"), *unfinished.glob("parquet/*")]:
+    partial = releases / f"{release.release_id}{_UNFINISHED}"
+    rows = _write(warehouse, partial, release, write_also)
+    for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
         sync(file)
-    unfinished.replace(releases / release.release_id)
+    partial.replace(releases / release.release_id)
     # Last what counts: a kill in between leaves the release unpublished, and it is built again.
     _link(published / "marts.duckdb", Path("current") / "marts.duckdb")
     _link(published / "parquet", Path("current") / "parquet")
@@ -87,6 +87,11 @@ def current_release(published: Path) -> Mapping[str, str | None]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return facts
+
+
+def unfinished(published: Path) -> list[Path]:
+    """What a killed publish left behind, unless one is under way."""
+    return [*published.glob(f"*{_UNFINISHED}"), *published.glob(f"releases/*{_UNFINISHED}")]
 
 
 def _write(
@@ -148,7 +153,7 @@ def _link(link: Path, target: Path) -> None:
 
 def _sweep(published: Path) -> None:
     """Remove what a killed publish left behind."""
-    for left in [*published.glob(f"*{_UNFINISHED}"), *published.glob(f"releases/*{_UNFINISHED}")]:
+    for left in unfinished(published):
         if left.is_symlink():
             left.unlink()
         else:
