@@ -2,6 +2,7 @@
 #   DATA_DIR  where the data lies, absolute or relative to here (default: data)
 #   SYSTEMS   source systems that are on, comma-separated (default: all canonical ones)
 #   VARS      YAML that overrides policies, such as VARS='{account_mrr_policy: latest_start}'
+#   NOTIFY_WEBHOOK  http(s) address that is told what goes wrong; a secret: set it in the environment
 # and for bench:
 #   EVENTS ACCOUNTS MONTHS PERIODS  size of the generated exports
 #   RUNS      how often each thing is measured; the median counts (default: 1)

@@ -5,6 +5,7 @@ The webhook is a server of the standard library in this process.
 
 import datetime as dt
 import http.server
+import io
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ import pytest
 from program import land, run_program
 
 from dagster_project import __main__ as program
-from dagster_project import notices, settings, state
+from dagster_project import night, notices, settings, state
 from dagster_project.core import arrivals
 from dagster_project.core.exports import Rules, load_exports, read_ledger, unquoted
 from dagster_project.core.extraction import Extractor
@@ -171,6 +172,24 @@ def test_the_notice_of_a_failed_day_quotes_nothing_of_its_file(
     [stale] = state.stale_exports(replace(settings.current(), data_dir=tmp_path))
     assert stale.notice.startswith("crm/users is stale: 2024-01-05 failed: 2024-01-05.csv: ")
     assert SECRET not in stale.notice
+
+
+def test_a_night_tells_what_it_published_stale_and_why_it_published_nothing(
+    tmp_path: Path,
+) -> None:
+    chosen = replace(settings.current(), data_dir=tmp_path)
+    land(tmp_path, "crm/users", dt.date(2024, 1, 5), [{SECRET: 1}])
+    with Extractor(Lake(tmp_path), Rules(dt.date(2024, 1, 5), 0.1)) as extractor:
+        extractor.extract_day(EXPORTS["crm/users"], dt.date(2024, 1, 5))
+    report = night.Report(io.StringIO())
+    report.is_published = True
+    [stale] = report.notices(chosen)
+    assert (stale.kind, stale.subject) == ("stale_export", "crm/users")
+    assert stale.text.startswith("crm/users is stale: 2024-01-05 failed: 2024-01-05.csv: missing")
+    assert SECRET not in stale.text
+    report.is_published, report.broken_off = False, "The disk is full (100 %)"
+    [failed] = report.notices(chosen)
+    assert failed == Notice("run_failed", "make run", "make run failed: The disk is full.")
 
 
 def failures_of(body: Callable[[], None]) -> Notice:
