@@ -178,7 +178,7 @@ def test_a_night_tells_what_it_published_stale_and_why_it_published_nothing(
     tmp_path: Path,
 ) -> None:
     chosen = replace(settings.current(), data_dir=tmp_path)
-    land(tmp_path, "crm/users", dt.date(2024, 1, 5), [{SECRET: 1}])
+    land(tmp_path, "crm/users", dt.date(2024, 1, 5), [{"user_id": 1, SECRET: 1}])
     with Extractor(Lake(tmp_path), Rules(dt.date(2024, 1, 5), 0.1)) as extractor:
         extractor.extract_day(EXPORTS["crm/users"], dt.date(2024, 1, 5))
     report = night.Report(io.StringIO())
