@@ -901,6 +901,17 @@ def test_a_day_with_too_many_rejects_fails_and_still_shows_them(world: World) ->
 # --- The same key again --------------------------------------------------------------------------
 
 
+def test_keys_that_duckdb_hashes_alike_are_not_looked_at_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = "evt-1790-19627-1", "evt-1799-19627-6"
+    [(are_alike,)] = LOOK.execute("select hash(?) = hash(?)", alike).fetchall()
+    assert are_alike
+    monkeypatch.delattr(Extractor, "_less_superseded")
+    world.land(f"{DAY}.csv", HEADER + "".join(f"\n{key},1,,open,," for key in alike))
+    assert counts(world.extract()) == (2, 2, 0, 0)
+
+
 def test_identical_rows_are_superseded_by_one(world: World) -> None:
     assert counts(
         world.extract_rows(

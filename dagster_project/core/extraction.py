@@ -213,7 +213,11 @@ class Extractor:
         landing_date = f"case when reason is null then date '{day}' else error(reason)::date end"
         names = [identifier(column.name) for column in export.columns]
         values = ", ".join(f"v{i} as {name}" for i, name in enumerate(names))
-        key = ", ".join(identifier(name) for name in export.key)
+        # Hashed from both ends: DuckDB's hash is the same for many a pair of neighbouring ids, and
+        # a repeated key that is none costs a second look at all rows.
+        key = ", ".join(
+            f"{identifier(name)}, reverse({identifier(name)}::varchar)" for name in export.key
+        )
         try:
             rows_in = self._copy(
                 f"select {values}, {landing_date} as landing_date from ({rows})", self._data
