@@ -58,9 +58,10 @@ def _told(finding: Finding, before: float | None) -> str:
     verdict = {True: "reached", False: "MISSED", None: ""}[finding.is_reached]
     earlier = "" if before is None else f"  (before: {before:.2f})"
     wanted = f"{bound} {target}" if target else ""
+    cpu = "" if finding.cpu is None else f"in CPU {finding.cpu:.2f}"
     return (
         f"line {finding.line}  {finding.what:<52}{finding.value:>9.2f} {finding.unit:<3}"
-        f"{wanted:<15} {verdict:<8}{earlier}"
+        f"{cpu:<14} {wanted:<15} {verdict:<8}{earlier}"
     )
 
 

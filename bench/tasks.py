@@ -272,7 +272,7 @@ def rollup_pandas(path: str) -> Answer:
     return _frame_checksums(rollup=rollup.reset_index())
 
 
-def rollup_spark(path: str) -> Answer:
+def rollup_pyspark(path: str) -> Answer:
     from pyspark.sql import SparkSession, Window
     from pyspark.sql import functions as f
 
