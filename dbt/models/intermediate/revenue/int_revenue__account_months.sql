@@ -24,11 +24,7 @@ states as (
         first_closes.account_id,
         first_closes.cohort_start,
         months.period_start,
-        months.close_at,
         closes.mrr is not null as is_covered,
-        count(*) filter (closes.mrr is null) over (
-            partition by first_closes.account_id order by months.period_start
-        ) as closes_without_cover,
         coalesce(closes.mrr, 0) as closing_mrr,
         coalesce(closes.revalued_mrr, 0) as revalued_mrr,
         coalesce(closes.seats, 0) as seats,
@@ -44,16 +40,12 @@ states as (
 customers as (
     select
         *,
-        is_covered and bool_or(closing_mrr > 0) over (
-            partition by account_id, closes_without_cover order by period_start
-        ) as is_customer,
+        is_covered and max(period_start) filter (closing_mrr > 0) over by_account
+        > coalesce(max(period_start) filter (not is_covered) over by_account, date '0001-01-01') as is_customer,
         -- Of a customer that pays nothing, the plan that was paid last.
-        if(
-            is_customer,
-            last_value(plan_tier ignore nulls) over (partition by account_id order by period_start),
-            'none'
-        ) as closing_plan,
+        if(is_customer, last_value(plan_tier ignore nulls) over by_account, 'none') as closing_plan,
     from states
+    window by_account as (partition by account_id order by period_start)
 ),
 
 changes as (
@@ -79,6 +71,14 @@ moves as (
             when was_customer and closing_mrr < held_mrr then 'contraction'
         end as movement,
     from changes
+),
+
+-- The spell that ended last before a close, by the month of that close.
+spells as (
+    select spells.account_id, months.period_start, arg_max(spells.ending, spells.ended_at) as ending,
+    from {{ ref('int_revenue__account_spells') }} as spells
+    asof join {{ ref('int_quality__months') }} as months on spells.ended_at < months.close_at
+    group by all
 )
 
 select
@@ -113,5 +113,4 @@ select
     is_customer::integer as closing_accounts,
     seats::bigint as closing_seats,
 from moves
-asof left join {{ ref('int_revenue__account_spells') }} as spells
-    on moves.account_id = spells.account_id and moves.close_at > spells.ended_at
+left join spells using (account_id, period_start)

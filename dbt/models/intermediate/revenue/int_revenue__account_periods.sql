@@ -1,13 +1,15 @@
 {% set tolerance = "interval " ~ var("gap_tolerance_days") ~ " day" %}
--- The step function of an account's MRR, item by item: between two neighbouring starts and ends of its
--- items nothing changes. Zero-priced time is no customer time, unless free_after_paid keeps a paid
--- account on.
+-- When a subscription row counts for its account, and in which paid spell: its cover, up to the next paid
+-- time where only a short hole follows. An account's MRR at any moment is the sum over the rows that count
+-- then. Zero-priced time is no customer time, unless free_after_paid keeps a paid account on.
 with items as (
     select *, coalesce(covered_to, {{ as_of_end() }}) as covered_until
     from {{ ref('int_revenue__item_periods') }}
-    where mrr is not null
+    where mrr is not null and covered_from < covered_until
 ),
 
+{% if var("account_mrr_policy") == "latest_start" -%}
+-- Between two neighbouring starts and ends of an account's items nothing changes.
 boundaries as (
     select account_id, covered_from as period_from from items
     union
@@ -20,29 +22,62 @@ segments as (
         period_from,
         lead(period_from) over (partition by account_id order by period_from) as period_to,
     from boundaries
-    qualify period_to is not null
 ),
 
-active as (
-    select segments.*, items.* exclude (account_id),
+counting as (
+    select items.* replace (segments.period_from as covered_from, segments.period_to as covered_until),
     from segments
     inner join items
         on
             segments.account_id = items.account_id
             and segments.period_from >= items.covered_from
             and segments.period_from < items.covered_until
-    {% if var("account_mrr_policy") == "latest_start" -%}
     qualify row_number() over (
         partition by segments.account_id, segments.period_from
         order by items.started_at desc, items.mrr desc, items.subscription_id desc
     ) = 1
-    {%- endif %}
 ),
 
-account_totals as (
-    select account_id, period_from, period_to, sum(mrr) as mrr,
-    from active
-    group by all
+{% else -%}
+counting as (
+    select * from items
+),
+
+{% endif -%}
+-- What starts less what has ended is the MRR from there to the next step.
+changes as (
+    select account_id, covered_from as changed_at, mrr as amount, 1 as items from counting
+    union all
+    select account_id, covered_until, -mrr, -1 from counting
+),
+
+steps as (
+    select
+        account_id,
+        changed_at,
+        sum(sum(amount)) over by_account as mrr_after,
+        mrr_after - sum(amount) as mrr_before,
+        sum(sum(items)) over by_account as items_after,
+        items_after - sum(items) as items_before,
+    from changes
+    group by account_id, changed_at
+    window by_account as (partition by account_id order by changed_at)
+),
+
+-- Most steps leave a paying account paying; the others are where paid time begins and ends.
+stretches as (
+    select
+        account_id,
+        changed_at as period_from,
+        lead(changed_at) over (partition by account_id order by changed_at) as period_to,
+        mrr_after > 0 as is_paid,
+    from steps
+    where
+        (mrr_after > 0) <> (mrr_before > 0)
+        {%- if var("free_after_paid") == "contraction" %}
+        or (items_after > 0) <> (items_before > 0)
+        {%- endif %}
+    qualify {{ 'items_after > 0' if var('free_after_paid') == 'contraction' else 'is_paid' }}
 ),
 
 {% if var("free_after_paid") == "contraction" -%}
@@ -50,35 +85,34 @@ account_totals as (
 paid_around as (
     select
         *,
-        max(period_to) filter (mrr > 0) over (
+        max(period_to) filter (is_paid) over (
             by_account rows between unbounded preceding and current row
         ) as paid_until,
-        min(period_from) filter (mrr > 0) over (
+        min(period_from) filter (is_paid) over (
             by_account rows between current row and unbounded following
         ) as paid_again_from,
-    from account_totals
+    from stretches
     window by_account as (partition by account_id order by period_from)
 ),
 
 {% endif -%}
-customer_segments as (
+customer_stretches as (
     {% if var("free_after_paid") == "contraction" -%}
-    select account_id, period_from, period_to, mrr,
-    from paid_around
-    where mrr > 0 or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
+    select * from paid_around
+    where is_paid or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
     {%- else -%}
-    select account_id, period_from, period_to, mrr,
-    from account_totals
-    where mrr > 0
+    select * from stretches
     {%- endif %}
 ),
 
 neighbours as (
     select
-        *,
-        if(mrr > 0 and lead(mrr) over by_account > 0, lead(period_from) over by_account, null) as next_from,
+        account_id,
+        period_from,
+        period_to,
+        if(is_paid and lead(is_paid) over by_account, lead(period_from) over by_account, null) as next_from,
         lag(period_to) over by_account as previous_to,
-    from customer_segments
+    from customer_stretches
     window by_account as (partition by account_id order by period_from)
 ),
 
@@ -87,24 +121,29 @@ bridged as (
     select
         account_id,
         period_from,
-        if(next_from <= period_to + {{ tolerance }}, next_from, period_to) as period_to,
+        period_to,
+        if(next_from <= period_to + {{ tolerance }}, next_from, period_to) as carried_to,
         count(*) filter (previous_to is null or period_from > previous_to + {{ tolerance }})
             over (partition by account_id order by period_from) as spell_number,
     from neighbours
 )
 
 select
-    account_id,
+    counting.account_id,
     bridged.spell_number,
-    active.subscription_id,
-    active.started_at,
-    active.plan_tier,
-    active.term_end_date,
-    active.currency,
-    active.mrr_original,
-    active.mrr,
-    if(active.mrr > 0, active.quantity, 0) as seats,
-    bridged.period_from,
-    bridged.period_to,
-from bridged
-inner join active using (account_id, period_from)
+    counting.subscription_id,
+    counting.started_at,
+    counting.plan_tier,
+    counting.term_end_date,
+    counting.currency,
+    counting.mrr_original,
+    counting.mrr,
+    if(counting.mrr > 0, counting.quantity, 0) as seats,
+    greatest(counting.covered_from, bridged.period_from) as period_from,
+    if(counting.covered_until < bridged.period_to, counting.covered_until, bridged.carried_to) as period_to,
+from counting
+inner join bridged
+    on
+        counting.account_id = bridged.account_id
+        and counting.covered_from < bridged.period_to
+        and counting.covered_until > bridged.period_from

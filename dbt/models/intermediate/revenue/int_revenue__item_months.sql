@@ -1,4 +1,14 @@
 -- What makes up an account's MRR at a close. revalued_mrr is the same at the rate of the next close.
+with candidates as (
+    -- Every month that a period touches: a join by month, where one by time would compare all with all.
+    select
+        *,
+        cast(unnest(range(
+            date_trunc('month', {{ local_date('period_from') }}), {{ local_date('period_to') }}, interval 1 month
+        )) as date) as period_start,
+    from {{ ref('int_revenue__account_periods') }}
+)
+
 select
     periods.account_id,
     periods.subscription_id,
@@ -14,9 +24,12 @@ select
     {%- endif %}
     periods.seats,
     months.period_start,
-from {{ ref('int_revenue__account_periods') }} as periods
+from candidates as periods
 inner join {{ ref('int_quality__months') }} as months
-    on periods.period_from < months.close_at and periods.period_to >= months.close_at
+    on
+        periods.period_start = months.period_start
+        and periods.period_from < months.close_at
+        and periods.period_to >= months.close_at
 {% if var("fx_policy") == "period_end" -%}
 {% for rate, month in [("closing", 0), ("following", 1)] -%}
 inner join {{ ref('int_revenue__fx_rates') }} as {{ rate }}

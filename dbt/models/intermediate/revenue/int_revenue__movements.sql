@@ -42,10 +42,10 @@ steps as (
         occurred_at,
         occurred_date,
         sum(amount) as amount,
-        bool_or(sign = 1) as goes_on,
-        bool_or(sign = -1) as went_before,
+        sum(sum(sign)) over (partition by account_id, spell_number order by occurred_at) as items_after,
+        items_after - sum(sign) as items_before,
     from valued
-    group by all
+    group by account_id, spell_number, occurred_at, occurred_date
 ),
 
 -- What the items that end or start at an instant have changed, the largest change first.
@@ -98,11 +98,11 @@ select
     steps.account_id,
     steps.spell_number,
     case
-        when goes_on and went_before and amount > 0 then 'expansion'
-        when goes_on and went_before then 'contraction'
-        when goes_on and steps.spell_number = 1 then 'new'
-        when goes_on then 'reactivation'
-        else 'churn'
+        when items_after = 0 then 'churn'
+        when items_before > 0 and amount > 0 then 'expansion'
+        when items_before > 0 then 'contraction'
+        when steps.spell_number = 1 then 'new'
+        else 'reactivation'
     end as movement_type,
     case
         when movement_type = 'churn' and spells.is_dunned then 'dunning'

@@ -4,10 +4,28 @@ with subscriptions as (
     {{ newest_snapshot([['billing', 'subscriptions'], ['ravenstack', 'subscriptions']], with_system = true) }}
 ),
 
+first_starts as (
+    select
+        subscription_id,
+        currency,
+        min(min(started_at)) over (partition by subscription_id) as first_started_at,
+    from subscriptions
+    group by subscription_id, currency
+),
+
+-- Once per subscription, not per row: looking up a rate by its day is what costs here.
+rates as (
+    select first_starts.subscription_id, first_starts.currency, rates.base_per_unit,
+    from first_starts
+    asof join {{ ref('int_revenue__fx_rates') }} as rates
+        on
+            first_starts.currency = rates.currency
+            and {{ local_date('first_starts.first_started_at') }} >= rates.valid_from
+),
+
 priced as (
     select
         *,
-        min(started_at) over (partition by subscription_id) as first_started_at,
         cast(list_amount as double)
         {% if var("discount_policy") == "all" %}* (1 - coalesce(discount_percent, 0) / 100){% endif %}
         * case billing_interval
@@ -21,7 +39,7 @@ priced as (
 )
 
 select
-    priced.* exclude (first_started_at, monthly_amount, discount_percent),
+    priced.* exclude (monthly_amount, discount_percent),
     coalesce(discount_percent, 0) as discount_percent,
     billing_interval || ' x ' || interval_count as term,
     -- A trial is a trialing row, or the time of any row before its trial_end_at.
@@ -34,8 +52,4 @@ select
     try_cast(monthly_amount as decimal(38, 9)) as mrr_original,
     try_cast(monthly_amount * base_per_unit as decimal(18, 6)) as mrr,
 from priced
-left join {{ ref('int_revenue__fx_rates') }} as rates
-    on
-        rates.currency = priced.currency
-        and {{ local_date('first_started_at') }} >= rates.valid_from
-        and {{ local_date('first_started_at') }} < rates.valid_to
+left join rates using (subscription_id, currency)
