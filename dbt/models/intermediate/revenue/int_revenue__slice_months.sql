@@ -10,7 +10,9 @@
 ] %}
 -- Accounts that are in the same slices are summed first and sliced together: in far fewer rows.
 with alike as (
-    select account_id, min(account_id) over (partition by list(slice_value order by slice_dimension)) as like_account_id,
+    select
+        account_id,
+        min(account_id) over (partition by list(slice_value order by slice_dimension)) as like_account_id,
     from {{ ref('int_accounts__slices') }}
     group by account_id
 ),
