@@ -15,6 +15,7 @@ from dagster_project.core.lake import Lake
 
 # By name, what each finding asks.
 QUESTIONS = {
+    "no_failed_days": "the newest files of each landed day could be extracted",
     "rows_add_up": "rows in = rows accepted + rows rejected + rows superseded, each day",
     "no_rejects": "every row kept its contract",
     "no_new_columns": "the files hold no column that the contract does not know",
@@ -30,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
-    """One finding per question, in their order, over every day of the export that is in raw."""
+    """One finding per question, in their order, over every day of the export."""
     days = {
         day: state.newest_ok for (s, e, day), state in ledger.items() if (s, e) == (system, export)
     }
@@ -41,7 +42,13 @@ def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
         if days
         else {}
     )
+    failed = {
+        str(day): str(newest.error)
+        for (s, e, day), (newest, _) in sorted(ledger.items())
+        if (s, e) == (system, export) and not newest.is_ok
+    }
     return [
+        Finding("no_failed_days", failed),
         Finding(
             "rows_add_up", {day: _sum(line) for day, line in in_raw.items() if not _adds_up(line)}
         ),
