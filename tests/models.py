@@ -108,9 +108,9 @@ class Models:
             **tables,
         }
         for name, columns in contracts().items():
-            _fill(database, name, columns, rows.get(name, ()), world.as_of)
+            fill(database, name, columns, rows.get(name, ()), world.as_of)
         for name, columns in DERIVED.items():
-            _fill(database, f"derived__{name}", columns, rows.get(f"derived__{name}", ()), None)
+            fill(database, f"derived__{name}", columns, rows.get(f"derived__{name}", ()), None)
         if "lake__extractions" not in rows:
             for export in [name for name in rows if rows[name] or "accounts" in name]:
                 if export.split("__")[0] in ("derived", "seeds"):
@@ -254,13 +254,14 @@ def _in_memory(sql: str) -> str:
     return re.sub(r"read_parquet\('[^']*/derived/(\w+)\.parquet[^)]*\)", r"raw.derived__\1", sql)
 
 
-def _fill(
+def fill(
     database: duckdb.DuckDBPyConnection,
     name: str,
     columns: Mapping[str, str],
     rows: Sequence[Row],
     landing_date: Any,
 ) -> None:
+    """Create raw.`name` of `rows`; those that name no landing_date of their own get this one."""
     typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
     extra = "" if "landing_date" in columns else ", landing_date date"
     database.execute(f"create table raw.{name} ({typed}{extra})")

@@ -6,8 +6,10 @@ night the whole of it is held against plain Python that has seen the files alone
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -15,6 +17,11 @@ from typing import Any
 
 import duckdb
 import oracle_usage as oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import CompileModels, Models, compiled, contracts, fill
+from oracle import Policies, World
 from oracle_usage import Rules, event
 from program import land
 from worked_examples import account
@@ -157,3 +164,140 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
     nights.assert_as_if_all_had_landed_at_once(rules, THIRD)
     dates = nights.query("select distinct occurred_date from intermediate.int_usage__rollup")
     assert (ago(40),) not in dates
+
+
+# --- Any order of days, without dbt: its statements on a database in memory ----------------------
+
+INCREMENTAL = ("int_usage__landed_dates", "int_usage__rollup")
+
+
+@pytest.fixture(scope="module")
+def incremental_models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """As dbt compiles them where the tables stand already."""
+    scratch = tmp_path_factory.mktemp("incremental")
+    with duckdb.connect(str(scratch / "warehouse.duckdb")) as db:
+        db.execute("create schema intermediate")
+        for name in INCREMENTAL:
+            db.execute(f"create table intermediate.{name} (n int)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(scratch))
+        return compiled(scratch, Policies(), RELATIONS)
+
+
+def ledger_line(seq: int, export: str, day: date, content: object) -> dict[str, Any]:
+    system, name = export.split("/")
+    return dict.fromkeys(contracts()["lake__extractions"]) | {
+        "seq": seq,
+        "system": system,
+        "export": name,
+        "landing_date": day,
+        "status": "ok",
+        "landed": json.dumps([[f"{day}.csv", 0, 0, 0, repr(content)]]),
+    }
+
+
+class Raw:
+    """What raw holds: the newest delivery of each landing day, and a line for every delivery."""
+
+    def __init__(self) -> None:
+        self.events: dict[date, list[dict[str, Any]]] = {}
+        self.ledger: list[dict[str, Any]] = []
+
+    def extract(self, day: date, events: list[dict[str, Any]]) -> None:
+        self.events[day] = [{**row, "landing_date": day} for row in events]
+        for export, content in (("product/events", events), ("crm/accounts", None)):
+            self.ledger.append(ledger_line(len(self.ledger), export, day, content))
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        rows = [row for day in self.events.values() for row in day]
+        return {"product__events": rows, "lake__extractions": self.ledger}
+
+
+def run_night(
+    db: duckdb.DuckDBPyConnection, models: Models, raw: Raw, manifest: Mapping[str, Any]
+) -> None:
+    """What dbt does: tables anew, incremental ones by delete + insert and their hooks."""
+    for name, rows in raw.tables().items():
+        db.execute(f"drop table raw.{name}")
+        fill(db, name, contracts()[name], rows, None)
+    for statement in models.models:
+        name = statement.relation.partition(".")[2]
+        if name not in INCREMENTAL:
+            db.execute(
+                f"create or replace {statement.kind} {statement.relation} as {statement.sql}"
+            )
+            continue
+        config = manifest["nodes"][f"model.customer_success.{name}"]["config"]
+        key = config["unique_key"]
+        db.execute(f"create or replace temp table fresh as {statement.sql}")
+        db.execute(f"delete from {statement.relation} where {key} in (select {key} from fresh)")
+        db.execute(f"insert into {statement.relation} by name from fresh")
+        for hook in config["post-hook"]:
+            sql = hook["sql"].replace("{{ this }}", statement.relation)
+            db.execute(re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"intermediate.\1", sql))
+
+
+def contents(db: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
+    tables = {name: f"from intermediate.{name} order by all" for name in RELATIONS}
+    # Not the version, which is of the statement's text.
+    tables["rollup"] = "select * exclude (version) from intermediate.int_usage__rollup order by all"
+    return {name: db.execute(sql).fetchall() for name, sql in tables.items()}
+
+
+# Few ids over few days: most of them come again, within late_arrival_days or after.
+clicks = st.fixed_dictionaries(
+    {
+        "number": st.integers(1, 4),
+        "days_late": st.integers(0, 5),
+        "hour": st.integers(0, 23),
+        "user_id": st.sampled_from(["u1", "u2", None]),
+        "session_id": st.sampled_from([None, "s"]),
+        "event_name": st.sampled_from(["click", "login", "report_created"]),
+        "feature": st.sampled_from([None, "reports"]),
+    }
+)
+# Each night extracts a few landing days, in any order: new ones, older ones, ones that it knew.
+nights = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(0, 6).map(lambda n: FIRST + timedelta(n)), st.lists(clicks, max_size=4)
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+def delivered(day: date, drawn: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = {
+        row["number"]: click(
+            row["number"],
+            day - timedelta(row["days_late"]),
+            row["hour"],
+            **{name: row[name] for name in ("user_id", "session_id", "event_name", "feature")},
+        )
+        for row in drawn
+    }
+    return list(rows.values())
+
+
+@settings(max_examples=15, deadline=None)
+@given(nights=nights)
+def test_nights_in_any_order_leave_the_rollup_of_one_build(
+    nights: list[list[tuple[date, list[dict[str, Any]]]]],
+    compile_models: CompileModels,
+    incremental_models: Models,
+    manifest: Mapping[str, Any],
+) -> None:
+    raw, at_once = Raw(), compile_models(Policies(), RELATIONS)
+    nothing = World(FIRST)
+    with closing(at_once.build(nothing, lake__extractions=[])) as db:
+        for night in nights:
+            for day, drawn in night:
+                raw.extract(day, delivered(day, drawn))
+            run_night(db, incremental_models, raw, manifest)
+        found = contents(db)
+    with closing(at_once.build(nothing, **raw.tables())) as db:
+        assert found == contents(db)
