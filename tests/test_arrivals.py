@@ -1,7 +1,7 @@
 """What the checks of a raw asset find in the ledger."""
 
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from dagster_project.core import arrivals
 from dagster_project.core.exports import Extraction, Ledger, record
@@ -10,7 +10,7 @@ FIRST = date(2024, 1, 5)
 
 
 def attempt(
-    ledger: Ledger, day: int, status: Literal["ok", "failed"], export: str = "users", **facts: int
+    ledger: Ledger, day: int, status: Literal["ok", "failed"], export: str = "users", **facts: Any
 ) -> None:
     error = None if status == "ok" else "truncated gzip"
     at = FIRST + timedelta(day)
