@@ -180,7 +180,7 @@ def _days(patient: Patient) -> Iterator[str]:
         review = arrivals.review(export.system, export.name, patient.ledger)
         found = {finding.name: finding.against for finding in review}
         if missing := found["no_missing_days"]:
-            yield f"{name}: has not landed: {spans(map(date.fromisoformat, missing))}."
+            yield f"{name} has not landed for {spans(map(date.fromisoformat, missing))}."
         for day, sums in found["rows_add_up"].items():
             yield f"{name} {day}: rows do not add up: {sums}."
         if refused := found["no_rejects"]:

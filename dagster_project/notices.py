@@ -1,8 +1,8 @@
 """What an operator is told while nobody is looking: to the log, and to a webhook where one is set.
 
-The webhook gets a POST of JSON, as chat tools take it: `text` is one sentence, `kind` one of KINDS,
-`subject` the export or the job, `at` the time (ISO 8601, UTC). Sentences quote no file and no row,
-because what stands in those may be personal. When to tell what is for those who call.
+The webhook gets a POST of JSON, as chat tools take it: `text` is one sentence, `kind` what it is
+about, `subject` the export or the job, `at` the time (ISO 8601, UTC). Sentences quote no file and
+no row, because what stands in those may be personal. When to tell what is for those who call.
 """
 
 import datetime as dt

@@ -160,7 +160,7 @@ def test_missing_failed_and_unpublished_days_are_named(chosen: settings.Settings
     assert wrong(chosen) == []  # to be extracted: a note
     extract(chosen, day)
     assert wrong(chosen) == [
-        "crm/users: has not landed: 2024-01-04..2024-01-05.",
+        "crm/users has not landed for 2024-01-04..2024-01-05.",
         "crm/users is stale: 2024-01-06 failed: 4 of 5 rows were rejected, more than the allowed"
         " share of 0.1; most often not_a_timestamp: created_at (4 rows)",
         "What is published is older than what is in raw; the next run builds it.",
