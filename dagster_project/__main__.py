@@ -20,7 +20,7 @@ from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
 from dagster_project.core.exports import ContractError, load_exports, unquoted
 from dagster_project.core.lake import Lake
-from dagster_project.core.lock import exclusive
+from dagster_project.core.lock import exclusive, holder
 from dagster_project.core.publish import current_release
 
 PUBLISHED, NOT_PUBLISHED, UNUSABLE, STALE = 0, 1, 2, 3
@@ -80,11 +80,12 @@ def run(chosen: settings.Settings) -> int:
             print(f"Nothing has landed in {lake.root / 'landing'}.")
             return PUBLISHED
         _generate_samples(lake)
-    if _is_up_to_date(chosen):
+    # After a kill everything is done, also where nothing is new: that puts in order what it left.
+    if not holder(lake.lock).was_killed and _is_up_to_date(chosen):
         return _say_up_to_date(chosen)
-    with exclusive(lake.lock, on_wait=_say):
+    with exclusive(lake.lock, on_wait=_say) as is_after_a_kill:
         # Asked again: whoever held the lock may have done the work.
-        if _is_up_to_date(chosen):
+        if not is_after_a_kill and _is_up_to_date(chosen):
             return _say_up_to_date(chosen)
         from dagster_project import night
 

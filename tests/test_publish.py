@@ -12,7 +12,7 @@ import pytest
 import readers
 
 from dagster_project.core import publish as publishing
-from dagster_project.core.lock import exclusive
+from dagster_project.core.lock import exclusive, holder
 from dagster_project.core.publish import Release, current_release, publish
 
 
@@ -197,5 +197,22 @@ def test_the_lock_names_its_holder_lets_it_in_again_and_is_freed_by_a_kill(tmp_p
         holder.kill()
         holder.wait()
 
-    with exclusive(lock, on_wait=kill_the_holder), exclusive(lock, on_wait=pytest.fail):
+    with (
+        exclusive(lock, on_wait=kill_the_holder) as is_after_a_kill,
+        exclusive(lock, on_wait=pytest.fail),
+    ):
         assert f"process {holder.pid}" in told[0]
+        assert is_after_a_kill
+
+
+def test_a_killed_holder_is_known_until_somebody_holds_the_lock_again(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    assert not holder(lock).was_killed
+    with exclusive(lock, on_wait=pytest.fail) as is_after_a_kill:
+        assert not is_after_a_kill
+    assert not holder(lock).was_killed
+    lock.write_text("process 1, since yesterday")  # as a kill leaves it
+    assert holder(lock).was_killed
+    with exclusive(lock, on_wait=pytest.fail) as is_after_a_kill:
+        assert is_after_a_kill
+    assert not holder(lock).was_killed

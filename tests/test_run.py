@@ -336,6 +336,29 @@ def test_only_the_default_folder_gets_samples(
     assert capsys.readouterr().out.startswith("Nothing has landed yet: generating the sample")
 
 
+def test_after_a_kill_all_is_done_once_although_nothing_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Path] = []
+
+    def publish(chosen: settings.Settings) -> bool:
+        done.append(chosen.data_dir)
+        return True
+
+    monkeypatch.setattr(night_of_jobs, "run", publish)
+    monkeypatch.setattr(program, "_is_up_to_date", lambda _: True)
+    lake = Lake(tmp_path)
+    lake.ledger.parent.mkdir()
+    lake.ledger.touch()
+    here = replace(settings.current(), data_dir=tmp_path)
+    assert program.run(here) == 0
+    assert done == []
+    lake.lock.write_text("process 1, since yesterday")
+    assert program.run(here) == 0
+    assert program.run(here) == 0
+    assert done == [tmp_path]
+
+
 def test_an_empty_folder_gets_no_invented_data(tmp_path: Path) -> None:
     empty = night(tmp_path / "elsewhere")
     assert (empty.status, empty.said) == (

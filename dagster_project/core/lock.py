@@ -1,7 +1,7 @@
 """The one lock on DATA_DIR: who holds it may extract, build and publish.
 
-A kernel lock (flock), so that a kill -9 frees it; the file's text only tells a waiting person who
-is running. Knows nothing of what is done under it.
+A kernel lock (flock), so that a kill -9 frees it; the file's text tells a waiting person who is
+running, and whoever comes later that it was killed. Knows nothing of what is done under it.
 """
 
 import datetime as dt
@@ -19,9 +19,11 @@ _held: set[Path] = set()
 @contextmanager
 def exclusive(
     path: Path, on_wait: Callable[[str], None], what: str | None = None
-) -> Iterator[None]:
-    """Hold the lock at `path`, waiting for it if need be; `what` tells others what it is held for,
-    in place of the command that this process was started with.
+) -> Iterator[bool]:
+    """Hold the lock at `path`, waiting for it if need be; whether its last holder was killed.
+
+    `what` tells others what it is held for, in place of the command that this process was started
+    with.
 
     `on_wait` gets one sentence on who holds it, and may raise to give up. Within a process that
     already holds it, entering again does nothing: a program that runs two jobs under one lock is
@@ -29,7 +31,7 @@ def exclusive(
     """
     path = path.resolve()
     if path in _held:
-        yield
+        yield False
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -40,13 +42,14 @@ def exclusive(
             on_wait(f"Waiting for another run to end ({file.read().strip() or 'just starting'}).")
             fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        file.truncate()
+        was_killed = bool(file.read())
+        file.truncate(0)
         since = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         file.write(f"process {os.getpid()}, since {since}: {what or ' '.join(sys.argv)[:100]}\n")
         file.flush()
         _held.add(path)
         try:
-            yield
+            yield was_killed
         finally:
             _held.remove(path)
             file.seek(0)
@@ -58,6 +61,10 @@ class Holder(NamedTuple):
 
     is_held: bool
     text: str
+
+    @property
+    def was_killed(self) -> bool:
+        return not self.is_held and bool(self.text)
 
 
 def holder(path: Path) -> Holder:
