@@ -6,7 +6,6 @@ stands in defs/dbt_models.py.
 
 import hashlib
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,18 +76,14 @@ def hash_of(files: list[Path], *facts: object) -> str:
 
 
 def _parse(settings: Settings) -> Manifest:
-    done = subprocess.run(
-        [
-            *(DBT_EXECUTABLE, "--quiet", "--no-use-colors", "parse", "--vars", settings.dbt_vars),
-            *("--project-dir", DBT_DIR, "--profiles-dir", DBT_DIR),
-            *("--target-path", target_dir(settings), "--log-path", target_dir(settings)),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise ManifestError(f"dbt cannot parse the project:\n{done.stdout}{done.stderr}")
-    manifest: Manifest = json.loads((target_dir(settings) / "manifest.json").read_text())
+    # Here and not above: whether anything is new is found out without dbt.
+    from dagster_project import dbt_runner
+
+    try:
+        parsed = dbt_runner.parsed(settings.dbt_vars, target_dir(settings))
+    except dbt_runner.DbtError as error:
+        raise ManifestError(f"dbt cannot parse the project:\n{error}") from error
+    manifest: Manifest = parsed.writable_manifest().to_dict(omit_none=False)
     return manifest
 
 

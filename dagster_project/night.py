@@ -214,17 +214,20 @@ def _sentence(event: dg.DagsterEvent) -> str:
         error = error.cause
     said = failure.user_failure_data.description if failure.user_failure_data else None
     sentence = said or (error.message if error else "")
-    return sentence.rpartition("Errors parsed from dbt logs:")[2].strip()
+    return sentence.removeprefix("dagster_project.dbt_runner.DbtError: ").strip()
 
 
 def _rows_behind(check: str, settings: Settings) -> list[str]:
-    """A few of the rows that a failed dbt test found; dbt stores them in the warehouse."""
+    """A few of the rows that a failed dbt test finds, by the query that dbt ran."""
     loaded = manifest.load(settings)
     tests, personal = manifest.nodes(loaded, "test"), manifest.personal_columns(loaded)
-    table = next((test["relation_name"] for test in tests if test["name"] == check), None)
+    path = next((Path(test["path"]).name for test in tests if test["name"] == check), "")
+    query = next(manifest.target_dir(settings).glob(f"compiled/**/{path}"), None)
+    if not path or not query:
+        return []
     try:
         with duckdb.connect(str(Lake(settings.data_dir).warehouse), read_only=True) as db:
-            found = db.execute(f"from {table} limit {ROWS_SHOWN}")
+            found = db.execute(f"from ({query.read_text()}) limit {ROWS_SHOWN}")
             names = [column[0] for column in found.description or ()]
             return [
                 ", ".join(
@@ -235,7 +238,7 @@ def _rows_behind(check: str, settings: Settings) -> list[str]:
                 for row in found.fetchall()
             ]
     except duckdb.Error:
-        # A test that could not run stored no rows; the step has said why.
+        # A test that could not run finds no rows; the step has said why.
         return []
 
 

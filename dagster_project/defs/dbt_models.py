@@ -9,8 +9,9 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from dagster_project import freshness, manifest, settings, state
+from dagster_project import dbt_runner, freshness, manifest, settings, state
 from dagster_project.core import closes, warehouse
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
@@ -19,6 +20,7 @@ from dagster_project.retries import passing_faults
 
 _settings = settings.current()
 _manifest = manifest.load(_settings)
+_models = [*manifest.nodes(_manifest, "seed"), *manifest.nodes(_manifest, "model")]
 _tests = {test["name"] for test in manifest.nodes(_manifest, "test")}
 
 
@@ -38,13 +40,14 @@ class FolderTranslator(DagsterDbtTranslator):
         return spec.replace_attributes(freshness_policy=freshness.of_marts())
 
 
+_translator = FolderTranslator(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
+
+
 @dbt_assets(
     manifest=_manifest,
     project=DbtProject(settings.DBT_DIR),
-    dagster_dbt_translator=FolderTranslator(
-        DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True)
-    ),
-    required_resource_keys={"dbt", "lock"},
+    dagster_dbt_translator=_translator,
+    required_resource_keys={"lock"},
 )
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     lake = Lake(_settings.data_dir)
@@ -55,13 +58,30 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     lake.ledger.touch()
     closes.ready(lake)
     warehouse.ready(lake)
-    # Each step runs the checks of its own models: dbt by itself runs every test that touches one of
-    # them, also against models that only a later step builds.
-    of_others = " ".join(sorted(_tests - {key.name for key in context.selected_asset_check_keys}))
-    chosen = ["--exclude", of_others] if of_others else []
+    target = manifest.target_dir(_settings)
     with passing_faults(context):
-        yield from context.resources.dbt.cli(
-            ["build", "--vars", _settings.dbt_vars, *chosen],
-            target_path=manifest.target_dir(_settings),
-            context=context,
-        ).stream()
+        for result in dbt_runner.build(_settings.dbt_vars, target, _selection(context)):
+            message = DbtCoreCliEventMessage(raw_event=result, event_history_metadata={})
+            yield from message.to_default_asset_events(
+                manifest=_manifest, dagster_dbt_translator=_translator, context=context
+            )
+
+
+def _selection(context: dg.AssetExecutionContext) -> list[str]:
+    """The seeds and models of the step and its own checks, as options of dbt.
+
+    dbt by itself runs every test that touches one of them, also against models that only a later
+    step builds. The shorter list is told, because dbt holds each name against every node.
+    """
+    chosen = {key.name for key in context.selected_asset_check_keys}
+    chosen |= {
+        node["name"]
+        for node in _models
+        if _translator.get_asset_key(node) in context.selected_asset_keys
+    }
+    others = {*_tests, *(node["name"] for node in _models)} - chosen
+    if not others:
+        return []
+    if len(others) < len(chosen):
+        return ["--indirect-selection", "empty", "--exclude", *sorted(others)]
+    return ["--indirect-selection", "empty", "--select", *sorted(chosen)]

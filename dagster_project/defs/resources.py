@@ -1,12 +1,11 @@
-"""What runs need: dbt, and the lock on DATA_DIR."""
+"""What runs need: the lock on DATA_DIR."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
-from dagster_project import manifest, settings
+from dagster_project import settings
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 
@@ -32,13 +31,4 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    return dg.Definitions(
-        resources={
-            "lock": DataDirLock(),
-            "dbt": DbtCliResource(
-                project_dir=settings.DBT_DIR,
-                dbt_executable=manifest.DBT_EXECUTABLE,
-                global_config_flags=["--no-use-colors"],
-            ),
-        }
-    )
+    return dg.Definitions(resources={"lock": DataDirLock()})
