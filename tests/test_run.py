@@ -239,7 +239,8 @@ def test_personal_data_is_in_no_log_and_only_where_nobody_else_may_read(
     story: dict[str, Any], data: Path
 ) -> None:
     assert story["repaired"].status == 0
-    assert not any(MARKER in night.said + night.errors for night in story.values() if night.said)
+    nights = [night for night in story.values() if isinstance(night, Night)]
+    assert not any(MARKER in night.said + night.errors for night in nights)
     holding = {
         path.relative_to(data).parts[0]
         for path in data.rglob("*")

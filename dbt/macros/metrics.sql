@@ -69,6 +69,8 @@
         "day_start": "reporting_timezone",
         "week_start_of": "week_start",
         "mrr_on": "fx_policy",
+        "published_name": "publish_names",
+        "published_text": "publish_comments",
     } -%}
     {%- set queue = ["model." ~ project_name ~ "." ~ model_name] -%}
     {%- set found = {"policies": [], "seeds": [], "exports": [], "rules": []} -%}
