@@ -122,7 +122,7 @@ class Dev:
 def main(days: int) -> int:
     data = Path(tempfile.mkdtemp(prefix="backfills-"))
     chosen = [str(LAST - timedelta(days - 1 - index)) for index in range(days)]
-    samples.generate(data / "landing", accounts=40, days=days, events_per_account=120)
+    samples.generate(data / "landing", accounts=40, days=days, events_per_account=2000)
     broken = data / "landing" / BROKEN / f"{chosen[days // 2]}.csv.gz"
     broken.write_bytes(broken.read_bytes()[:100])
     print(f"{days} days in {data}", flush=True)
