@@ -66,9 +66,10 @@ def test_rows_behind_a_failed_check_are_shown_without_personal_data(
     manifest: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     test = next(node for node in manifest["nodes"].values() if node["resource_type"] == "test")
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as db:
-        db.execute(f"create schema {test['schema']}")
-        db.execute(f"create table {test['relation_name']} as select 'A' account_id, 'ada' user_id")
+    duckdb.connect(str(tmp_path / "warehouse.duckdb")).close()
     monkeypatch.setattr(dbt_manifest, "load", lambda _: manifest)
     here = replace(settings.current(), data_dir=tmp_path)
+    compiled = dbt_manifest.target_dir(here) / "compiled" / test["path"]
+    compiled.parent.mkdir(parents=True)
+    compiled.write_text("select 'A' as account_id, 'ada' as user_id")
     assert night._rows_behind(test["name"], here) == ["account_id=A, user_id=(personal)"]
