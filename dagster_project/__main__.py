@@ -1,18 +1,20 @@
 """The program behind make: `python -m dagster_project run | backfill | dev | prepare | doctor`.
 
 Exit status of run and backfill: 0 all is published, or nothing was to do; 3 published, but an
-export failed; 2 a setting makes no sense; anything else: nothing was published. That of doctor is 1
-if anything is wrong. Whether anything is new is found out from files alone; Dagster, dbt, DuckDB
-and Polars are imported only where there is work.
+export failed; 2 a setting makes no sense; 130 or 143 told to stop; anything else: nothing was
+published. That of doctor is 1 if anything is wrong. Whether anything is new is found out from files
+alone; Dagster, dbt, DuckDB and Polars are imported only where there is work.
 """
 
 import argparse
 import datetime as dt
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +34,8 @@ def main() -> int:
     }
     arguments = vars(_parser(commands).parse_args())
     command = commands[arguments.pop("command")]
+    if command in (run, backfill):
+        end_when_told_to()
     try:
         return command(settings.current(), **arguments)
     except settings.SettingsError as error:
@@ -47,6 +51,30 @@ def main() -> int:
         if command in (run, backfill):
             _notify_of(command.__name__, error)
         raise
+
+
+def end_when_told_to() -> None:
+    """End this process at once, with a sentence, on Ctrl-C and on SIGTERM: a kill that is told.
+
+    Not by an exception in the main thread: to Dagster that is a step that failed, after which the
+    night would go on; and dbt's thread would write to the warehouse after the lock was given up.
+    The descriptor hears of signals also while Dagster has put handlers of its own in place.
+    """
+    stops = (signal.SIGINT, signal.SIGTERM)
+    for stop in stops:
+        signal.signal(stop, lambda *_: None)
+    terminal = os.dup(sys.stderr.fileno())
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+
+    def wait() -> None:
+        while (number := os.read(told, 1)[0]) not in stops:
+            pass
+        os.write(terminal, b"Stopped before the end; the next run does what is not done.\n")
+        os._exit(128 + number)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _notify_of(command: str, error: Exception) -> None:

@@ -1,6 +1,7 @@
 """Faults of the machine: told from others, said in one sentence, tried again if they may pass."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from program import CHECKOUT, run_program
 from dagster_project import retries
 from dagster_project.core import machine, samples, warehouse
 from dagster_project.core.extraction import AccountingError
+from dagster_project.core.lock import holder
 
 
 @pytest.mark.parametrize(
@@ -150,3 +152,46 @@ def test_a_data_folder_that_may_not_be_written_ends_the_run_with_a_sentence(tmp_
     assert run.returncode == 1
     assert run.stdout.count("\n") == 1
     assert "Is a directory" in run.stdout
+
+
+ENDLESS = """
+import sys, time
+from pathlib import Path
+import dagster as dg
+from dagster_project.__main__ import end_when_told_to
+from dagster_project.core.lock import exclusive
+
+@dg.asset
+def endless():
+    print("at work", flush=True)
+    time.sleep(60)
+
+end_when_told_to()
+with exclusive(Path(sys.argv[1]), on_wait=print), dg.DagsterInstance.ephemeral() as instance:
+    dg.materialize([endless], instance=instance, raise_on_error=False)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_told_to_stop_within_a_step_ends_as_if_killed_and_says_so(
+    tmp_path: Path, told: signal.Signals
+) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path / "lock")],
+        cwd=CHECKOUT,
+        env=os.environ | {"DATA_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert run.stdout
+    said = ""
+    while "at work" not in said and run.poll() is None:
+        said = run.stdout.readline()
+    run.send_signal(told)
+    said, _ = run.communicate(timeout=10)
+    assert run.returncode == 128 + told, said
+    assert "Stopped before the end; the next run does what is not done." in said
+    assert "went on" not in said
+    assert holder(tmp_path / "lock").was_killed
