@@ -13,7 +13,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -158,9 +157,10 @@ def dev(chosen: settings.Settings, port: int) -> int:
     """Become `dagster dev`, its state kept in DATA_DIR/.dagster between starts."""
     prepare(chosen)
     os.chdir(settings.CHECKOUT)
-    dagster = Path(sys.executable).with_name("dagster")
+    # As a module, so that it finds the event log of ours that dagster.yaml names.
+    dagster = (sys.executable, "-m", "dagster")
     where = ("--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
-    os.execv(dagster, [str(dagster), "dev", *where])
+    os.execv(sys.executable, [*dagster, "dev", *where])
 
 
 def prepare(chosen: settings.Settings) -> int:

@@ -1,10 +1,16 @@
 """The event log that stays open: what it stores, and what Dagster's own storage reads of it."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from program import CHECKOUT
 
+from dagster_project import __main__, settings
 from dagster_project.event_log import OpenEventLog
 
 
@@ -40,3 +46,23 @@ def test_of_many_runs_the_last_one_asked_for_stays_open(tmp_path: Path) -> None:
     assert log._engines.keys() <= {"index", "one"}
     log.dispose()
     assert not log._engines
+
+
+def test_what_make_dev_becomes_finds_this_event_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became = list[str]()
+    monkeypatch.setattr(os, "execv", lambda _, arguments: became.extend(arguments))
+    monkeypatch.setattr(__main__, "prepare", lambda _: 0)
+    monkeypatch.chdir(CHECKOUT)
+    __main__.dev(settings.current(), port=3000)
+    shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    info = subprocess.run(
+        [*became[: became.index("dev")], "instance", "info"],
+        env=environment | {"DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert info.returncode == 0, info.stderr
+    assert "OpenEventLog" in info.stdout
