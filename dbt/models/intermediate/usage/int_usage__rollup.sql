@@ -91,65 +91,103 @@ usage as (
     where account_id is not null and occurred_date in (select occurred_date from stale)
 ),
 
-qualified as (
+-- From the finest to the coarsest, so that every count of distinct sessions and users is a count of rows.
+user_session_events as (
     select
-        *,
-        {% if var("active_events") -%}
-        event_name in ('{{ var("active_events").replace("'", "''").split(",") | map("trim") | join("', '") }}')
-        {%- else -%}
-        true
-        {%- endif %} as is_active,
-    from usage
-),
-
-summed as (
-    select
-        case grouping_id(user_id, event_name, feature)
-            when 7 then 'account_day'
-            when 3 then 'user_day'
-            when 1 then 'user_day_event'
-            when 6 then 'account_day_feature'
-        end as grain,
         account_id,
         user_id,
         event_name,
-        feature,
+        session_id,
         occurred_date,
-        sum(times)::bigint as events,
-        coalesce(sum(times) filter (is_active), 0)::bigint as active_events,
-        coalesce(sum(times) filter (event_name = '{{ var("login_event") }}'), 0)::bigint as logins,
-        coalesce(sum(times) filter (event_name = '{{ var("key_event") }}'), 0)::bigint as key_actions,
-        count(distinct session_id) as sessions,
-        count(distinct user_id) as users,
-        count(distinct user_id) filter (is_active and times > 0) as active_users,
-        sum(microseconds) / 60000000 as minutes_told,
-    from qualified
-    group by grouping sets (
-        (account_id, occurred_date),
-        (account_id, user_id, occurred_date),
-        (account_id, user_id, event_name, occurred_date),
-        (account_id, feature, occurred_date)
-    )
+        sum(times) as events,
+        sum(microseconds) as microseconds,
+    from usage
+    group by all
+),
+
+user_day_events as (
+    select
+        account_id,
+        user_id,
+        event_name,
+        occurred_date,
+        sum(events)::bigint as events,
+        count(session_id) as sessions,
+    from user_session_events
+    group by all
+),
+
+user_sessions as (
+    select
+        account_id,
+        user_id,
+        session_id,
+        occurred_date,
+        sum(events) as events,
+        {% if var("active_events") -%}
+        sum(events) filter (
+            event_name in ('{{ var("active_events").replace("'", "''").split(",") | map("trim") | join("', '") }}')
+        ) as active_events,
+        {%- else -%}
+        sum(events) as active_events,
+        {%- endif %}
+        sum(events) filter (event_name = '{{ var("login_event") }}') as logins,
+        sum(events) filter (event_name = '{{ var("key_event") }}') as key_actions,
+        sum(microseconds) as microseconds,
+    from user_session_events
+    group by all
 ),
 
 -- Nobody works longer than a day has: a user's time is capped, and an account's is that of its users.
-capped as (
+user_days as (
     select
-        * exclude (minutes_told),
-        cast(
-            if(
-                grain = 'user_day' and user_id is not null,
-                least(minutes_told, {{ var("max_minutes_per_user_day") }}),
-                minutes_told
-            ) as decimal(18, 6)
-        ) as minutes_of_row,
-        case grain
-            when 'user_day' then minutes_of_row
-            when 'account_day'
-                then sum(minutes_of_row) filter (grain = 'user_day') over (partition by account_id, occurred_date)
-        end::decimal(18, 6) as minutes,
-    from summed
-    where grain <> 'account_day_feature' or feature is not null
+        account_id,
+        user_id,
+        occurred_date,
+        sum(events)::bigint as events,
+        coalesce(sum(active_events), 0)::bigint as active_events,
+        coalesce(sum(logins), 0)::bigint as logins,
+        coalesce(sum(key_actions), 0)::bigint as key_actions,
+        count(session_id) as sessions,
+        sum(microseconds) / 60000000 as minutes_told,
+        if(user_id is null, minutes_told, least(minutes_told, {{ var("max_minutes_per_user_day") }}))
+        ::decimal(18, 6) as minutes,
+    from user_sessions
+    group by account_id, user_id, occurred_date
+),
+
+-- Two users may share a session.
+account_sessions as (
+    select account_id, occurred_date, count(*) as sessions,
+    from (select distinct account_id, session_id, occurred_date from user_sessions where session_id is not null)
+    group by all
+),
+
+account_days as (
+    select
+        account_id,
+        occurred_date,
+        sum(events)::bigint as events,
+        sum(active_events)::bigint as active_events,
+        sum(logins)::bigint as logins,
+        sum(key_actions)::bigint as key_actions,
+        count(user_id) filter (active_events > 0) as active_users,
+        sum(minutes)::decimal(18, 6) as minutes,
+    from user_days
+    group by all
+),
+
+account_user_day_features as (
+    select account_id, user_id, feature, occurred_date, sum(times) as events,
+    from usage
+    where feature is not null
+    group by all
+),
+
+account_day_features as (
+    select account_id, feature, occurred_date, sum(events)::bigint as events, count(user_id) as users,
+    from account_user_day_features
+    group by all
 ),
 
 -- As many of each name as a milestone may ask for.
@@ -171,7 +209,15 @@ occurrences as (
 ),
 
 rolled_up as (
-    select * exclude (minutes_of_row) from capped
+    select 'user_day_event' as grain, * from user_day_events
+    union all by name
+    select 'user_day' as grain, * exclude (minutes_told) from user_days
+    union all by name
+    select 'account_day' as grain, account_days.*, coalesce(account_sessions.sessions, 0) as sessions
+    from account_days
+    left join account_sessions using (account_id, occurred_date)
+    union all by name
+    select 'account_day_feature' as grain, * from account_day_features
     union all by name
     select 'occurrence' as grain, * from occurrences
     union all by name
