@@ -4,11 +4,11 @@ As processes of their own two builds a night cost more before their first model 
 does. Heavy to import. What the results mean for Dagster stands in defs/dbt_models.py.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -19,6 +19,7 @@ from dbt_common.events.functions import msg_to_dict
 from dagster_project.settings import DBT_DIR
 
 RESULTS = ("LogModelResult", "LogSeedResult", "LogTestResult")
+THREAD = "dbt build"
 
 
 class DbtError(RuntimeError):
@@ -49,11 +50,18 @@ def build(dbt_vars: str, target: Path, selection: Sequence[str]) -> Iterator[dic
             results.put(error)
 
     # A thread, so that results reach Dagster as they come. It ends with the process at the latest.
-    Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, name=THREAD, daemon=True)
+    thread.start()
     while isinstance(result := results.get(), dict):
         yield result
+    thread.join()
     if result:
         raise result
+
+
+def is_building() -> bool:
+    """Whether a build goes on, though who asked for it may have been interrupted."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def _invoke(

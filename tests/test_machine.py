@@ -1,11 +1,14 @@
 """Faults of the machine: told from others, said in one sentence, tried again if they may pass."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import dagster as dg
@@ -13,7 +16,7 @@ import duckdb
 import pytest
 from program import CHECKOUT, run_program
 
-from dagster_project import retries
+from dagster_project import retries, settings
 from dagster_project.core import machine, samples, warehouse
 from dagster_project.core.extraction import AccountingError
 from dagster_project.core.lock import holder
@@ -195,3 +198,36 @@ def test_who_is_told_to_stop_within_a_step_ends_as_if_killed_and_says_so(
     assert "Stopped before the end; the next run does what is not done." in said
     assert "went on" not in said
     assert holder(tmp_path / "lock").was_killed
+
+
+def test_a_run_that_is_terminated_holds_the_lock_while_dbt_goes_on(
+    tmp_path: Path, manifest: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project import dbt_runner
+    from dagster_project.defs import resources
+
+    assert manifest
+    is_over = threading.Event()
+
+    def build_slowly(_: object, __: object, results: SimpleQueue[dict[str, str]]) -> None:
+        results.put({})
+        is_over.wait(60)
+
+    @dg.asset(required_resource_keys={"lock"})
+    def dbt_models() -> None:
+        for _ in dbt_runner.build("{}", tmp_path, []):
+            raise KeyboardInterrupt
+
+    chosen = dataclasses.replace(settings.current(), data_dir=tmp_path)
+    monkeypatch.setattr(resources, "_settings", chosen)
+    monkeypatch.setattr(dbt_runner, "parsed", lambda *_: None)
+    monkeypatch.setattr(dbt_runner, "_invoke", build_slowly)
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            [dbt_models],
+            instance=instance,
+            resources={"lock": resources.DataDirLock()},
+            raise_on_error=False,
+        )
+    assert holder(tmp_path / ".lock").is_held
+    is_over.set()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _held: set[Path] = set()
+_held_to_the_end: set[Path] = set()
 
 
 @contextmanager
@@ -51,9 +52,18 @@ def exclusive(
         try:
             yield was_killed
         finally:
-            _held.remove(path)
-            file.seek(0)
-            file.truncate()
+            if path in _held_to_the_end:
+                # What is never closed the kernel closes with the process.
+                os.dup(file.fileno())
+            else:
+                _held.remove(path)
+                file.seek(0)
+                file.truncate()
+
+
+def hold_to_the_end(path: Path) -> None:
+    """Let go of the lock at `path` only with this process, and to others as if it were killed."""
+    _held_to_the_end.add(path.resolve())
 
 
 class Holder(NamedTuple):

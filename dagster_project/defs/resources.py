@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from dagster_project import settings
+from dagster_project import dbt_runner, settings
 from dagster_project.core.lake import Lake
-from dagster_project.core.lock import exclusive
+from dagster_project.core.lock import exclusive, hold_to_the_end
 
 _settings = settings.current()
 
@@ -26,7 +26,12 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info, what=what):
             lake.sweep()
             lake.shut()
-            yield self
+            try:
+                yield self
+            finally:
+                # Of a run that was terminated: its process is about to end, and dbt with it.
+                if dbt_runner.is_building():
+                    hold_to_the_end(lake.lock)
 
 
 @dg.definitions
