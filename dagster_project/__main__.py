@@ -33,8 +33,6 @@ def main() -> int:
     }
     arguments = vars(_parser(commands).parse_args())
     command = commands[arguments.pop("command")]
-    if command in (run, backfill):
-        end_when_told_to()
     try:
         return command(settings.current(), **arguments)
     except settings.SettingsError as error:
@@ -222,4 +220,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    end_when_told_to()
     sys.exit(main())
