@@ -21,7 +21,14 @@ from packaging.specifiers import SpecifierSet
 
 from dagster_project import settings, state
 from dagster_project.core import arrivals
-from dagster_project.core.exports import Export, Ledger, altered_days, load_exports, read_ledger
+from dagster_project.core.exports import (
+    Export,
+    Ledger,
+    altered_days,
+    days_of,
+    load_exports,
+    read_ledger,
+)
 from dagster_project.core.lake import Lake, spans
 from dagster_project.core.lock import Holder, holder
 from dagster_project.core.publish import current_release, unfinished
@@ -186,8 +193,8 @@ def _days(patient: Patient) -> Iterator[str]:
         if refused := found["no_rejects"]:
             rows = sum(
                 state.newest_ok.rows_rejected
-                for (system, export_name, _), state in patient.ledger.items()
-                if (system, export_name) == (export.system, export.name) and state.newest_ok
+                for state in days_of(patient.ledger, export.system, export.name).values()
+                if state.newest_ok
             )
             yield Note(
                 f"{name}: {rows:,} rows of {len(refused)} days were refused; see rejects/{name}/."

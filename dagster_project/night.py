@@ -31,7 +31,7 @@ from dagster_project.core import machine
 from dagster_project.core.exports import unquoted
 from dagster_project.core.lake import Lake, spans
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
-from dagster_project.notices import Notice, notify, of_failed_run
+from dagster_project.notices import Notice, innermost_error, notify, of_failed_run
 from dagster_project.settings import Settings
 
 COUNTS = ("rows_in", "rows_accepted", "rows_rejected", "rows_superseded")
@@ -209,9 +209,7 @@ def _number(materialization: dg.AssetMaterialization, name: str) -> int:
 def _sentence(event: dg.DagsterEvent) -> str:
     """Why a step failed: what it said of itself, or else the exception at the bottom."""
     failure = event.step_failure_data
-    error = failure.error
-    while error and error.cause:
-        error = error.cause
+    error = innermost_error(failure)
     said = failure.user_failure_data.description if failure.user_failure_data else None
     sentence = said or (error.message if error else "")
     return sentence.removeprefix("dagster_project.dbt_runner.DbtError: ").strip()

@@ -15,6 +15,8 @@ from dagster_project.core.exports import unquoted
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.execution.plan.objects import StepFailureData
+    from dagster_shared.error import SerializableErrorInfo
 
 TIMEOUT = 10.0  # seconds
 
@@ -69,13 +71,19 @@ def of_failed_run(job: str, failures: "Iterable[dg.DagsterEvent]", otherwise: st
     return Notice("run_failed", job, f"{job} failed{why}.")
 
 
+def innermost_error(failure: "StepFailureData") -> "SerializableErrorInfo | None":
+    """The exception at the bottom, which is the one that says what went wrong."""
+    error = failure.error
+    while error and error.cause:
+        error = error.cause
+    return error
+
+
 def _said(event: "dg.DagsterEvent") -> str:
     """Sentences of our own, names of dbt nodes, or the kind of the error: engines quote values."""
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return unquoted(failure.user_failure_data.description)
-    error = failure.error
-    while error and error.cause:
-        error = error.cause
+    error = innermost_error(failure)
     named = re.findall(r" in (?:test|model|seed) (\w+) \(", error.message if error else "")
     return ", ".join(dict.fromkeys(named)) or (error and error.cls_name) or "no reason given"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dagster_project.core.exports import (
-    DayState,
     Export,
     Extraction,
     Rules,
+    days_of,
     load_exports,
     read_ledger,
     stale_days,
@@ -94,7 +94,7 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
     """
     lake = Lake(settings.data_dir)
     ledger = read_ledger(lake)
-    pinned = str(settings.policies["as_of"] or dt.date.max)
+    as_of = rules(settings).as_of
     stale = []
     for name, export in load_exports(STAGING_DIR).items():
         if export.system not in settings.systems:
@@ -103,11 +103,8 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
             said = f"{name} is stale: its landing folder cannot be read ({why})"
             stale.append(StaleExport(name, said, said))
             continue
-        days: dict[dt.date, DayState] = {
-            day: state
-            for (system, export_name, day), state in ledger.items()
-            if (system, export_name) == (export.system, export.name) and str(day) <= pinned
-        }
+        known = days_of(ledger, export.system, export.name).items()
+        days = {day: state for day, state in known if day <= as_of}
         in_raw = [day for day, state in days.items() if state.newest_ok]
         since = max(in_raw, default=dt.date.min) if export.kind == "snapshot" else dt.date.min
         failed = sorted(d for d, state in days.items() if not state.newest.is_ok and d >= since)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from dagster_project.core.exports import Export, Extraction, Ledger
+from dagster_project.core.exports import Export, Extraction, Ledger, days_of
 from dagster_project.core.lake import Lake
 
 # By name, what each finding asks.
@@ -32,10 +32,8 @@ class Finding(NamedTuple):
 
 def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
     """One finding per question, in their order, over every day of the export."""
-    days = {
-        day: state.newest_ok for (s, e, day), state in ledger.items() if (s, e) == (system, export)
-    }
-    in_raw = {str(day): line for day, line in sorted(days.items()) if line}
+    days = days_of(ledger, system, export)
+    in_raw = {str(day): state.newest_ok for day, state in days.items() if state.newest_ok}
     newest = max((day for _, _, day in ledger), default=dt.date.min)
     missing = (
         {str(day): "has not landed" for day in _between(min(days), newest) if day not in days}
@@ -43,9 +41,7 @@ def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
         else {}
     )
     failed = {
-        str(day): str(newest.error)
-        for (s, e, day), (newest, _) in sorted(ledger.items())
-        if (s, e) == (system, export) and not newest.is_ok
+        str(day): str(state.newest.error) for day, state in days.items() if not state.newest.is_ok
     }
     return [
         Finding("no_failed_days", failed),
@@ -91,7 +87,7 @@ def lateness(
     An export that never arrived is optional and not late; days to come are slips of a pen.
     """
     today = now.astimezone(zone).date()
-    days = {day for (s, e, day) in ledger if (s, e) == (export.system, export.name)}
+    days = {*days_of(ledger, export.system, export.name)}
     if not lake.unreadable(export.system, export.name):
         days |= lake.landed_days(export.system, export.name).keys()
     newest = max((day for day in days if day <= today), default=None)

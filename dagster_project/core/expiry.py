@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from dagster_project.core.exports import Export, Ledger, Rules, needed_snapshot
+from dagster_project.core.exports import Export, Ledger, Rules, days_of, needed_snapshot
 from dagster_project.core.lake import Lake
 
 
@@ -27,8 +27,8 @@ def expire_snapshots(
         oldest = needed - timedelta(rules.snapshot_days_kept or 0)
         expired += [
             lake.raw_day(export.system, export.name, day).parent
-            for (system, name, day) in ledger
-            if (system, name) == (export.system, export.name) and day < oldest
+            for day in days_of(ledger, export.system, export.name)
+            if day < oldest
         ]
     return _drop(expired)
 

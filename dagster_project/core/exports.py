@@ -259,6 +259,13 @@ def read_ledger(lake: Lake) -> Ledger:
     return ledger
 
 
+def days_of(ledger: Ledger, system: str, export: str) -> dict[date, DayState]:
+    """How each day of one export stands, the oldest first."""
+    return {
+        day: state for (s, e, day), state in sorted(ledger.items()) if (s, e) == (system, export)
+    }
+
+
 def record(ledger: Ledger, line: Extraction) -> None:
     """Take a newer line into the state."""
     key = (line.system, line.export, line.landing_date)
@@ -348,12 +355,8 @@ def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None
     `rules.as_of`. None where raw keeps every day."""
     if export.kind != "snapshot" or rules.snapshot_days_kept is None:
         return None
-    good = (
-        day
-        for (system, name, day), state in ledger.items()
-        if (system, name) == (export.system, export.name) and state.newest_ok and day <= rules.as_of
-    )
-    return max(good, default=None)
+    days = days_of(ledger, export.system, export.name).items()
+    return max((day for day, state in days if state.newest_ok and day <= rules.as_of), default=None)
 
 
 def _holds(
