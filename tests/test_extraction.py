@@ -328,6 +328,17 @@ def test_rejects_say_file_row_reason_and_the_row_as_json(world: World) -> None:
     assert raws[3] == "short,1"
 
 
+def test_blank_lines_between_rows_are_skipped_and_not_counted(world: World) -> None:
+    world.extract_rows("a,1,,open,,", "", "", "b,2,,open,,", "")
+    assert (counts(world.extract()), len(world.raw())) == ((2, 2, 0, 0), 2)
+    world.extract_rows("a,1,,open,,", "", "b,x,,open,,", "", "short", "", "c,x,,open,,")
+    assert world.rejects() == [
+        (2, "not_a_bigint: amount_minor"),
+        (3, "malformed_row"),
+        (4, "not_a_bigint: amount_minor"),
+    ]
+
+
 def test_row_numbers_count_records_whatever_stands_before_them(world: World) -> None:
     world.extract_rows(
         '"a\nb",1,,open,,',  # 1

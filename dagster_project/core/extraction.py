@@ -34,7 +34,14 @@ from dagster_project.core.exports import (
     landed_stats,
     sha256_of,
 )
-from dagster_project.core.files import FileFault, Part, check_header, check_unpacked, prepare
+from dagster_project.core.files import (
+    FileFault,
+    Part,
+    check_header,
+    check_unpacked,
+    prepare,
+    without_blank_lines,
+)
 from dagster_project.core.lake import Lake, put
 from dagster_project.core.machine import is_of_the_machine
 from dagster_project.core.rows import (
@@ -259,6 +266,7 @@ class Extractor:
             the text of a refused row)
         broken: records that it could not (part, row_number, text)
         """
+        parts = [without_blank_lines(part, self._work) for part in parts]
         self._query("create or replace temp table broken (part int, row_number bigint, text text)")
         values = "".join(f", v{i}" for i in range(len(export.columns)))
         staged = ", ".join(file_literal(self._stage(part, export)) for part in parts)

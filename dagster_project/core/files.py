@@ -12,7 +12,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,6 +95,21 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     return Part(number, file, path, format_, tuple((n, "VARCHAR") for n in names), has_quotes)
 
 
+def without_blank_lines(part: Part, work: Path) -> Part:
+    """The part with a copy that has none, if it has any.
+
+    DuckDB skips a blank line, but counts it where it reports errors, which would shift the numbers
+    of rows. A file without a fault need not be searched for them.
+    """
+    if part.format == "parquet":
+        return part
+    with part.path.open("rb") as file:
+        if not any(_BLANK_LINE.search(block) or block[:1] in b"\r\n" for block in _lines(file)):
+            return part
+    target = work / f"{part.number}.unblanked"
+    return replace(part, path=_mended(part.file, part.path, target, part.has_quotes))
+
+
 def check_header(part: Part, columns: Sequence[str]) -> None:
     """Raises FileFault unless every contracted column stands in the header, once, and among not too
     many others."""
@@ -162,13 +177,12 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _survey(path: Path) -> tuple[bool, bool]:
-    r"""Whether a file holds quotes; whether its line ends are uneven: mixed, lone \r, blank lines.
-
-    DuckDB's parser stops at mixed line ends, and counts a blank line only where it reports errors,
-    which would shift the row numbers.
+    r"""Whether a file holds quotes; whether its line ends stop DuckDB's parser: mixed, lone \r, or
+    one before the header.
     """
-    has_quotes = is_uneven = has_lf = has_crlf = False
+    has_quotes = has_lf = has_crlf = False
     with path.open("rb") as file:
+        is_uneven = file.peek(1)[:1] in (b"\r", b"\n")
         for block in _lines(file):
             has_quotes = has_quotes or b'"' in block
             if is_uneven:
@@ -179,12 +193,7 @@ def _survey(path: Path) -> tuple[bool, bool]:
                 has_crlf, is_uneven = has_crlf or pairs > 0, returns > pairs
             else:
                 has_lf = has_lf or b"\n" in block
-            is_uneven = (
-                is_uneven
-                or (has_lf and has_crlf)
-                or block[:1] in b"\r\n"
-                or _BLANK_LINE.search(block) is not None
-            )
+            is_uneven = is_uneven or (has_lf and has_crlf)
     return has_quotes, is_uneven
 
 
