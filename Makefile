@@ -2,6 +2,7 @@
 #   DATA_DIR  where the data lies, absolute or relative to here (default: data)
 #   SYSTEMS   source systems that are on, comma-separated (default: all canonical ones)
 #   VARS      YAML that overrides policies, such as VARS='{account_mrr_policy: latest_start}'
+#   MEMORY_LIMIT  memory of extraction and of dbt, such as 800MB (default: 4GB)
 #   NOTIFY_WEBHOOK  http(s) address that is told what goes wrong; a secret: set it in the environment
 # and for bench:
 #   EVENTS ACCOUNTS MONTHS PERIODS  size of the generated exports
@@ -9,7 +10,7 @@
 #   LINES     which of the lines 1 to 6 of bench/cases.py (default: 1,5,6)
 #   PEERS     duckdb, pandas, pyspark (default: duckdb,pandas); PEER_PYTHON may be another's Python
 #   FOLDER    where exports and results are kept (default: data/bench)
-export DATA_DIR SYSTEMS VARS
+export DATA_DIR SYSTEMS VARS MEMORY_LIMIT
 
 PYTHON ?= python3.11
 BIN := .venv/bin

@@ -1,8 +1,8 @@
 """What a person can set, read once: the only reader of the environment.
 
-DATA_DIR, SYSTEMS, VARS and NOTIFY_WEBHOOK become one frozen `Settings`; a value that makes no
-sense is refused here, in one sentence, before anything is imported or written. Their uses stand
-elsewhere.
+DATA_DIR, SYSTEMS, VARS, MEMORY_LIMIT and NOTIFY_WEBHOOK become one frozen `Settings`; a value that
+makes no sense is refused here, in one sentence, before anything is imported or written. Their uses
+stand elsewhere.
 """
 
 import csv
@@ -25,6 +25,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DBT_DIR = CHECKOUT / "dbt"
 STAGING_DIR = DBT_DIR / "models" / "staging"
 DEFAULT_DATA_DIR = CHECKOUT / "data"
+DEFAULT_MEMORY_LIMIT = "4GB"
 
 Scalar = str | int | float | None
 
@@ -36,11 +37,13 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """data_dir is absolute; systems are the source systems that are on; policies are every row of
-    dbt/seeds/policies.csv with the value in force; notify_webhook is a secret, shown nowhere."""
+    dbt/seeds/policies.csv with the value in force; memory_limit is DuckDB's; notify_webhook is a
+    secret, shown nowhere."""
 
     data_dir: Path
     systems: tuple[str, ...]
     policies: Mapping[str, Scalar]
+    memory_limit: str = DEFAULT_MEMORY_LIMIT
     notify_webhook: str | None = field(default=None, repr=False)
 
     @property
@@ -75,8 +78,17 @@ def current() -> Settings:
         data_dir=data_dir,
         systems=_systems(os.environ.get("SYSTEMS", ""), project_vars["systems"]),
         policies=_policies(os.environ.get("VARS", ""), project_vars),
+        memory_limit=_memory_limit(os.environ.get("MEMORY_LIMIT", "").strip()),
         notify_webhook=_webhook(os.environ.get("NOTIFY_WEBHOOK", "").strip()),
     )
+
+
+def _memory_limit(text: str) -> str:
+    """What extraction and dbt give DuckDB, which spills to DATA_DIR/.tmp what does not fit."""
+    if text and not re.fullmatch(r"[1-9]\d*(MB|GB|MiB|GiB)", text):
+        raise SettingsError(f"MEMORY_LIMIT must be a size like 4GB or 800MB: {text}")
+    os.environ["MEMORY_LIMIT"] = text or DEFAULT_MEMORY_LIMIT  # dbt's profile reads it
+    return os.environ["MEMORY_LIMIT"]
 
 
 def _webhook(url: str) -> str | None:

@@ -328,6 +328,13 @@ def test_rejects_say_file_row_reason_and_the_row_as_json(world: World) -> None:
     assert raws[3] == "short,1"
 
 
+def test_no_file_is_written_aside_from_the_statement_that_writes_it(world: World) -> None:
+    # A doubt ends the swift way in the midst of writing. One in a hundred times DuckDB then waited
+    # for ever for its own asynchronous writes.
+    with Extractor(world.lake, RULES) as extractor:
+        assert extractor._query("select current_setting('async_threads')") == [(0,)]
+
+
 def test_blank_lines_between_rows_are_skipped_and_not_counted(world: World) -> None:
     world.extract_rows("a,1,,open,,", "", "", "b,2,,open,,", "")
     assert (counts(world.extract()), len(world.raw())) == ((2, 2, 0, 0), 2)

@@ -1,6 +1,7 @@
 """What a person can set: a value that makes no sense is refused in one sentence."""
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ def uncached() -> Iterator[None]:
         ("VARS", "{as_of: yesterday}", "VARS sets as_of to 'yesterday'"),
         ("VARS", "latest_start", "VARS must be a YAML mapping"),
         ("VARS", "{a: ", "VARS must be a YAML mapping"),
+        ("MEMORY_LIMIT", "80%", "MEMORY_LIMIT must be a size like 4GB or 800MB: 80%"),
+        ("MEMORY_LIMIT", "0GB", "MEMORY_LIMIT must be a size"),
+        ("MEMORY_LIMIT", "2GB'", "MEMORY_LIMIT must be a size"),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(
@@ -76,3 +80,10 @@ def test_no_setting_and_no_metric_is_written_twice() -> None:
     settings_and_metrics = keys[keys.index("  systems:") :]
     repeated = [key for key, count in Counter(settings_and_metrics).items() if count > 1]
     assert repeated == []
+
+
+def test_the_memory_limit_reaches_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = f"env_var('MEMORY_LIMIT', '{settings.DEFAULT_MEMORY_LIMIT}')"
+    assert limit in (DBT_DIR / "profiles.yml").read_text()
+    monkeypatch.setenv("MEMORY_LIMIT", " 800MiB")
+    assert settings.current().memory_limit == os.environ["MEMORY_LIMIT"] == "800MiB"

@@ -43,7 +43,7 @@ from dagster_project.core.files import (
     without_blank_lines,
 )
 from dagster_project.core.lake import Lake, put
-from dagster_project.core.machine import is_of_the_machine
+from dagster_project.core.machine import ENGINE, is_of_the_machine
 from dagster_project.core.rows import (
     SQL_TYPES,
     file_literal,
@@ -91,11 +91,13 @@ class Extractor:
         self._hasher = ThreadPoolExecutor(1)
         self._db = duckdb.connect(
             config={
+                **ENGINE,
                 "temp_directory": str(self._folder / "spill"),
                 "memory_limit": self._memory_limit,
                 "autoinstall_known_extensions": "false",
             }
         )
+        self._query("set enable_progress_bar = false")
         return self
 
     def __exit__(

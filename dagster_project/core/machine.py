@@ -4,7 +4,11 @@ They reach us as OSError, from DuckDB, from SQLite or as text from dbt, and only
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+# For every DuckDB that writes: a statement that fails while threads of its own still write its file
+# may wait for them for ever (duckdb/duckdb issue 23885), so none writes aside.
+ENGINE: Mapping[str, int] = {"async_threads": 0}
 
 _FULL = re.compile("No space left|Disk quota|disk is full|disk full|File too large", re.I)
 _FORBIDDEN = re.compile("Read-only|Permission denied|readonly database|Operation not permitted")

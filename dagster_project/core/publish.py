@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project.core.lake import sync
+from dagster_project.core.machine import ENGINE
 
 if TYPE_CHECKING:
     import duckdb
@@ -100,7 +101,7 @@ def _write(
     import duckdb
 
     (folder / "parquet").mkdir(parents=True)
-    with duckdb.connect() as db:
+    with duckdb.connect(config={**ENGINE}) as db:
         db.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
         # The oldest storage version: 1.x clients cannot read what 2.x writes by default.
         db.execute(

@@ -52,7 +52,7 @@ _translator = FolderTranslator(DagsterDbtTranslatorSettings(enable_source_tests_
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     lake = Lake(_settings.data_dir)
     # What never arrived is an empty table and not an error, also for systems that are off.
-    with Extractor(lake, state.rules(_settings)) as extractor:
+    with Extractor(lake, state.rules(_settings), _settings.memory_limit) as extractor:
         for export in load_exports(settings.STAGING_DIR).values():
             extractor.ensure_empty(export)
     lake.ledger.touch()

@@ -51,7 +51,7 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
         failed = []
-        with passing_faults(context), Extractor(_lake, _rules) as extractor:
+        with passing_faults(context), Extractor(_lake, _rules, _settings.memory_limit) as extractor:
             extractor.ensure_empty(export)
             for day in _days(context, export):
                 attempt = extractor.extract_day(export, day)
