@@ -12,7 +12,8 @@ from bench.measuring import CHECKOUT, TaskFailedError
 from dagster_project.manifest import DBT_EXECUTABLE
 from dagster_project.settings import DBT_DIR
 
-Statement = tuple[str, str, str]  # relation, view or table, SELECT
+# Relation, view or table, SELECT, and of a model in batches the column that tells them apart.
+Statement = tuple[str, str, str, str | None]
 
 
 def compile_models(data_dir: Path, models: Sequence[str] = ()) -> Path:
@@ -65,7 +66,13 @@ def _statement(node: Mapping[str, Any]) -> Statement:
         casts = "".join(f"'{column}': '{kind}', " for column, kind in types.items())
         options = f", types = {{{casts}}}" if casts else ""
         path = DBT_DIR / node["original_file_path"]
-        return relation, "table", f"from read_csv('{path}'{options})"
+        return relation, "table", f"from read_csv('{path}'{options})", None
     kind = "view" if node["config"]["materialized"] == "view" else "table"
     # The compiled names carry the database of the profile.
-    return relation, kind, re.sub(r'"warehouse"\."(\w+)"\."(\w+)"', r"\1.\2", node["compiled_code"])
+    sql = re.sub(r'"warehouse"\."(\w+)"\."(\w+)"', r"\1.\2", node["compiled_code"])
+    return (
+        relation,
+        kind,
+        sql,
+        node["config"]["unique_key"] if node["config"].get("is_batched") else None,
+    )

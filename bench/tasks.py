@@ -505,13 +505,21 @@ def _run_file(db: "duckdb.DuckDBPyConnection", name: str, **values: Any) -> None
 def _run_models(models: str, paths: Mapping[str, str] | None = None) -> "duckdb.DuckDBPyConnection":
     """The statements of models.py in a database in memory, with `paths` read instead of others."""
     db = _duckdb()
+    db.execute("set preserve_insertion_order = false")
     for schema in ("staging", "intermediate", "marts", "seeds"):
         db.execute(f"create schema {schema}")
-    for relation, kind, sql in json.loads(Path(models).read_text()):
+    for relation, kind, sql, key in json.loads(Path(models).read_text()):
         for path, other in (paths or {}).items():
             sql = sql.replace(path, other)
         with _timed(relation):
+            if key:
+                db.execute("set variable done_until = date '-infinity'")
             db.execute(f"create {kind} {relation} as {sql}")
+            # Asked again for the next batch until there is none, as dbt asks it.
+            added = bool(key)
+            while added:
+                db.execute(f"set variable done_until = (select max({key}) from {relation})")
+                [(added,)] = db.execute(f"insert into {relation} {sql}").fetchall()
     return db
 
 

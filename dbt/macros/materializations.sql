@@ -13,6 +13,45 @@
 {% endmaterialization %}
 
 
+{#- The rows that an incremental model yields replace those of the same unique_key, a date, in one
+    transaction. A batched model yields those of the next dates only: it is asked again, the variable
+    done_until set to the last of them, until it has none left. Killed, it goes on where it stopped. -#}
+{% materialization incremental, adapter = "duckdb" %}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set is_kept = existing is not none and existing.type == "table" and not should_full_refresh() -%}
+    {%- set relation = this.incorporate(type = "table") -%}
+    {%- set new_rows = make_temp_relation(relation) -%}
+    {%- set key = config.require("unique_key") -%}
+    {%- if existing is not none and existing.type != "table" -%}
+        {%- do adapter.drop_relation(existing) -%}
+    {%- endif -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- do run_query("set variable done_until = date '-infinity'") -%}
+    {%- for number in range(100000) -%}
+        {%- call statement("main") -%}
+            create or replace temp table {{ new_rows }} as (
+                {{ compiled_code }}
+            )
+        {%- endcall -%}
+        {%- if number == 0 and is_kept -%}
+            {%- do process_schema_changes("sync_all_columns", new_rows, existing) -%}
+        {%- elif number == 0 -%}
+            {%- do run_query("create or replace table " ~ relation ~ " as from " ~ new_rows ~ " limit 0") -%}
+        {%- endif -%}
+        {%- do run_query("delete from " ~ relation ~ " where " ~ key ~ " in (select " ~ key ~ " from " ~ new_rows ~ ")") -%}
+        {%- do run_query("insert into " ~ relation ~ " by name from " ~ new_rows) -%}
+        {%- do adapter.commit() -%}
+        {%- set last = run_query("select max(" ~ key ~ ")::varchar from " ~ new_rows).rows[0][0] -%}
+        {%- if not config.get("is_batched") or not last -%}{%- break -%}{%- endif -%}
+        {%- do run_query("set variable done_until = date '" ~ last ~ "'") -%}
+    {%- endfor -%}
+    {{ run_hooks(post_hooks) }}
+    {%- do run_query("drop table " ~ new_rows) -%}
+    {%- do adapter.commit() -%}
+    {{ return({"relations": [relation]}) }}
+{% endmaterialization %}
+
+
 {#- What dbt wants back of a materialization: the relation. One that changes from view to table, or back,
     cannot be replaced and is dropped first. -#}
 {% macro replaced_relation(type, sql) %}

@@ -1,7 +1,11 @@
 {#- Zone-less UTC timestamps are made zoned before they are read in another zone: DuckDB takes a
     zone-less one as local already and would shift it the wrong way. -#}
 {% macro local_date(utc_timestamp) -%}
+    {%- if var("reporting_timezone") == "UTC" -%}
+    cast({{ utc_timestamp }} as date)
+    {%- else -%}
     cast(timezone('{{ var("reporting_timezone") }}', timezone('UTC', {{ utc_timestamp }})) as date)
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -86,7 +86,6 @@ entitlements as (
 uses as (
     select account_id, feature, occurred_date, {{ week_start_of('occurred_date') }} as week_start,
     from {{ ref('int_usage__account_day_features') }}
-    where events > 0
 ),
 
 first_uses as (

@@ -1,4 +1,5 @@
--- What may reach a milestone. Of events only as many of each name are kept as a milestone asks for.
+-- What may reach a milestone. Of events only as many of each name are kept as a milestone asks for; which
+-- of two at the same instant comes first decides nothing, so they are told by their order.
 with names as (
     select event_name, max(nth) as nth
     from {{ ref('onboarding_milestones') }}
@@ -7,24 +8,27 @@ with names as (
 ),
 
 events as (
+    select account_id, event_name, unnest(first_occurred_at) as occurred_at, occurred_date,
+    from {{ ref('int_usage__user_day_events') }}
+),
+
+first_events as (
     select
-        account_id,
-        rollup.event_name,
-        event_id as occurrence_id,
-        occurred_at,
-        occurred_date,
-        landing_date,
-    from {{ ref('int_usage__rollup') }} as rollup
-    inner join names on rollup.event_name = names.event_name
-    where grain = 'occurrence'
-    qualify
-        row_number() over (
-            partition by account_id, rollup.event_name order by occurred_at, event_id, landing_date
-        ) <= names.nth
+        events.*,
+        row_number() over (partition by account_id, events.event_name order by occurred_at) as place,
+    from events
+    inner join names on events.event_name = names.event_name
+    qualify place <= names.nth
 )
 
-select 'event' as source, *
-from events
+select
+    'event' as source,
+    account_id,
+    event_name,
+    place::varchar as occurrence_id,
+    occurred_at,
+    occurred_date,
+from first_events
 union all by name
 select
     'order' as source,

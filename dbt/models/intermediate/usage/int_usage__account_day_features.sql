@@ -1,4 +1,4 @@
 {{ config(materialized = 'view') }}
-select account_id, feature, events, users, occurred_date,
+select account_id, unnest(features) as feature, occurred_date,
 from {{ ref('int_usage__rollup') }}
-where grain = 'account_day_feature'
+where grain = 'account_day'

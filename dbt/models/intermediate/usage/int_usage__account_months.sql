@@ -11,7 +11,7 @@ features as (
     select
         account_id,
         cast(date_trunc('month', occurred_date) as date) as period_start,
-        count(distinct feature) filter (events > 0) as features_used,
+        count(distinct feature) as features_used,
     from {{ ref('int_usage__account_day_features') }}
     group by all
 ),

@@ -13,6 +13,7 @@ deliveries as (
         landed.occurred_date,
         landed.landing_date,
         string_agg(distinct earlier.landing_date || earlier.content_key, ',' order by earlier.landing_date || earlier.content_key) as content,
+        any_value(landed.events) as events,
     from landed
     inner join (select distinct landing_date, content_key from landed) as earlier
         on earlier.landing_date between landed.landing_date - {{ var("late_arrival_days") }} and landed.landing_date
@@ -24,6 +25,7 @@ events as (
         occurred_date,
         string_agg(content, ';' order by landing_date) as content,
         list(landing_date order by landing_date) as landing_dates,
+        sum(events)::bigint as events,
     from deliveries
     group by all
 ),
@@ -51,6 +53,7 @@ select
     occurred_date,
     md5(concat_ws('/', events.content, feature_usage.content)) as content_key,
     coalesce(landing_dates, []) as landing_dates,
+    coalesce(events.events, 0) as events,
 from events
 full join feature_usage using (occurred_date)
 where occurred_date <= {{ as_of_date() }}

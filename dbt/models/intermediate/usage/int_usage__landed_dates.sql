@@ -1,6 +1,6 @@
 -- Each landing day is read once for the days that its events happened on, and again only when it is
 -- replaced: so a night knows which days of history it touches without reading history.
-{{ config(materialized = 'incremental', incremental_strategy = 'delete+insert', unique_key = 'landing_date', on_schema_change = 'sync_all_columns') }}
+{{ config(materialized = 'incremental', unique_key = 'landing_date') }}
 {%- set occurred_date = local_date('occurred_at') %}
 {%- set version = code_version(occurred_date) %}
 with days as (
@@ -18,12 +18,13 @@ new as (
 ),
 
 dates as (
-    select distinct landing_date, {{ occurred_date }} as occurred_date
+    select landing_date, {{ occurred_date }} as occurred_date, count(*) as events,
     from {{ ref('stg_product__events') }}
     where landing_date in (select landing_date from new)
+    group by all
 )
 
 -- A day without events is known too.
-select landing_date, content_key, occurred_date
+select landing_date, content_key, occurred_date, events
 from new
 left join dates using (landing_date)

@@ -1,12 +1,12 @@
 -- The one heavy step. Events are rolled up once, when they land; a day of use is computed again only when
 -- what it is a function of has changed: a landing day that holds events of it or lies shortly before one
--- that does (int_usage__dates), or the code and policies that decide (code_version).
+-- that does (int_usage__dates), or the code and policies that decide (code_version). Days are taken in
+-- batches that fit in memory, because sorting and grouping all of a long history at once would spill.
 {{ config(
     materialized = 'incremental',
-    incremental_strategy = 'delete+insert',
     unique_key = 'occurred_date',
-    on_schema_change = 'sync_all_columns',
-    post_hook = "delete from {{ this }} where (occurred_date, content_key) not in (select (occurred_date, content_key) from {{ ref('int_usage__dates') }})"
+    is_batched = true,
+    post_hook = "delete from {{ this }} where occurred_date not in (select occurred_date from {{ ref('int_usage__dates') }})"
 ) }}
 {%- set rollup %}
 own_days as (
@@ -19,12 +19,14 @@ earlier_days as (
     from own_days
 ),
 
-landed as (
+-- The bounds, wider than the days in any time zone, spare the reader most of a long file.
+landed as not materialized (
     select *, {{ local_date('occurred_at') }} as occurred_date
     from {{ ref('stg_product__events') }}
     where
         landing_date in (select landing_date from own_days)
-        and {{ local_date('occurred_at') }} in (select occurred_date from stale)
+        and occurred_at >= (select min(occurred_date) - interval 1 day from stale)
+        and occurred_at < (select max(occurred_date) + interval 2 day from stale)
 ),
 
 landed_before as (
@@ -35,14 +37,21 @@ landed_before as (
 
 -- The first landing of an event_id wins; one that comes again within late_arrival_days of the delivery
 -- before is the same event, a later one counts again.
-product_events as (
-    select landed.*
+repeated as (
+    select distinct landed.event_id, landed.landing_date
     from landed
-    anti join landed_before
+    inner join landed_before
         on
             landed_before.event_id = landed.event_id
             and landed_before.landing_date < landed.landing_date
             and landed_before.landing_date >= landed.landing_date - {{ var("late_arrival_days") }}
+),
+
+product_events as (
+    select *
+    from landed
+    anti join repeated using (event_id, landing_date)
+    where occurred_date in (select occurred_date from stale)
 ),
 
 -- Time spent: the duration where one is told, else the time to the next event of the session, unless
@@ -54,8 +63,6 @@ timed as (
         event_name,
         feature,
         session_id,
-        event_id,
-        landing_date,
         occurred_at,
         occurred_date,
         1 as times,
@@ -83,7 +90,6 @@ usage as (
         account_id,
         'feature_used' as event_name,
         feature,
-        occurred_at,
         occurred_date,
         usage_count as times,
         cast(round(coalesce(duration_seconds, 0) * 1000000) as bigint) as microseconds,
@@ -91,50 +97,25 @@ usage as (
     where account_id is not null and occurred_date in (select occurred_date from stale)
 ),
 
--- From the finest to the coarsest, so that every count of distinct sessions and users is a count of rows.
-user_session_events as (
-    select
-        account_id,
-        user_id,
-        event_name,
-        session_id,
-        occurred_date,
-        sum(times) as events,
-        sum(microseconds) as microseconds,
-    from usage
-    group by all
-),
-
-user_day_events as (
-    select
-        account_id,
-        user_id,
-        event_name,
-        occurred_date,
-        sum(events)::bigint as events,
-        count(session_id) as sessions,
-    from user_session_events
-    group by all
-),
-
+-- From the finest to the coarsest, so that a count of distinct sessions or users is a count of rows.
 user_sessions as (
     select
         account_id,
         user_id,
         session_id,
         occurred_date,
-        sum(events) as events,
+        sum(times) as events,
         {% if var("active_events") -%}
-        sum(events) filter (
+        sum(times) filter (
             event_name in ('{{ var("active_events").replace("'", "''").split(",") | map("trim") | join("', '") }}')
         ) as active_events,
         {%- else -%}
-        sum(events) as active_events,
+        sum(times) as active_events,
         {%- endif %}
-        sum(events) filter (event_name = '{{ var("login_event") }}') as logins,
-        sum(events) filter (event_name = '{{ var("key_event") }}') as key_actions,
+        sum(times) filter (event_name = '{{ var("login_event") }}') as logins,
+        sum(times) filter (event_name = '{{ var("key_event") }}') as key_actions,
         sum(microseconds) as microseconds,
-    from user_session_events
+    from usage
     group by all
 ),
 
@@ -156,13 +137,6 @@ user_days as (
     group by account_id, user_id, occurred_date
 ),
 
--- Two users may share a session.
-account_sessions as (
-    select account_id, occurred_date, count(*) as sessions,
-    from (select distinct account_id, session_id, occurred_date from user_sessions where session_id is not null)
-    group by all
-),
-
 account_days as (
     select
         account_id,
@@ -177,35 +151,42 @@ account_days as (
     group by all
 ),
 
-account_user_day_features as (
-    select account_id, user_id, feature, occurred_date, sum(times) as events,
+-- Two users may share a session.
+account_sessions as (
+    select account_id, occurred_date, count(*) as sessions,
+    from (select distinct account_id, session_id, occurred_date from user_sessions where session_id is not null)
+    group by all
+),
+
+account_features as (
+    select account_id, occurred_date, list(feature order by feature) as features,
+    from (select distinct account_id, feature, occurred_date from usage where feature is not null and times > 0)
+    group by all
+),
+
+-- The events that rules and milestones ask for by name, and how many of a day a milestone may ask for.
+asked_for as (
+    select event_name, max(nth) as nth,
+    from (
+        select unnest([login_event, key_event]) as event_name, 1 as nth from {{ ref('adoption_rules') }}
+        union all
+        select event_name, nth from {{ ref('onboarding_milestones') }} where source = 'event'
+    )
+    group by all
+),
+
+user_day_events as (
+    select
+        account_id,
+        user_id,
+        usage.event_name,
+        occurred_date,
+        sum(times)::bigint as events,
+        count(distinct session_id) as sessions,
+        coalesce(min(occurred_at, nth), []) as first_occurred_at,
     from usage
-    where feature is not null
-    group by all
-),
-
-account_day_features as (
-    select account_id, feature, occurred_date, sum(events)::bigint as events, count(user_id) as users,
-    from account_user_day_features
-    group by all
-),
-
--- As many of each name as a milestone may ask for.
-milestones as (
-    select event_name, max(nth) as nth
-    from {{ ref('onboarding_milestones') }}
-    where source = 'event'
-    group by all
-),
-
-occurrences as (
-    select account_id, timed.event_name, event_id, landing_date, occurred_at, occurred_date
-    from timed
-    inner join milestones on milestones.event_name = timed.event_name
-    qualify
-        row_number() over (
-            partition by account_id, occurred_date, timed.event_name order by occurred_at, event_id, landing_date
-        ) <= milestones.nth
+    inner join asked_for on asked_for.event_name = usage.event_name
+    group by account_id, user_id, usage.event_name, occurred_date
 ),
 
 rolled_up as (
@@ -213,22 +194,20 @@ rolled_up as (
     union all by name
     select 'user_day' as grain, * exclude (minutes_told) from user_days
     union all by name
-    select 'account_day' as grain, account_days.*, coalesce(account_sessions.sessions, 0) as sessions
+    select
+        'account_day' as grain,
+        account_days.*,
+        coalesce(sessions, 0) as sessions,
+        coalesce(features, []) as features,
     from account_days
     left join account_sessions using (account_id, occurred_date)
-    union all by name
-    select 'account_day_feature' as grain, * from account_day_features
-    union all by name
-    select 'occurrence' as grain, * from occurrences
-    union all by name
-    -- Known, even where nothing of the date counts.
-    select 'date' as grain, occurred_date from stale
+    left join account_features using (account_id, occurred_date)
 )
 {%- endset %}
 {%- set version = code_version(rollup) %}
 with stale as (
-    select *
-    from {{ ref('int_usage__dates') }}
+    select dates.*
+    from {{ ref('int_usage__dates') }} as dates
     {%- if is_incremental() %}
     anti join (
         select occurred_date, content_key
@@ -236,28 +215,33 @@ with stale as (
         where grain = 'date' and version = '{{ version }}'
     ) as known using (occurred_date, content_key)
     {%- endif %}
+    where getvariable('done_until') is null or dates.occurred_date > getvariable('done_until')
+    qualify getvariable('done_until') is null or sum(events) over (order by dates.occurred_date) - events < 2000000
 ),
-{{ rollup }}
+{{ rollup }},
+
+-- A date is known, even where nothing of it counts.
+dated as (
+    select * from rolled_up
+    union all by name
+    select 'date' as grain, occurred_date, content_key, '{{ version }}' as version from stale
+)
 
 select
-    rolled_up.grain,
-    rolled_up.account_id,
-    rolled_up.user_id,
-    rolled_up.event_name,
-    rolled_up.feature,
-    rolled_up.event_id,
-    rolled_up.events,
-    rolled_up.active_events,
-    rolled_up.logins,
-    rolled_up.key_actions,
-    rolled_up.sessions,
-    rolled_up.users,
-    rolled_up.active_users,
-    rolled_up.minutes,
-    rolled_up.occurred_at,
-    rolled_up.occurred_date,
-    rolled_up.landing_date,
-    stale.content_key,
-    '{{ version }}' as version,
-from rolled_up
-inner join stale using (occurred_date)
+    grain,
+    account_id,
+    user_id,
+    event_name,
+    events,
+    active_events,
+    logins,
+    key_actions,
+    sessions,
+    active_users,
+    minutes,
+    features,
+    first_occurred_at,
+    occurred_date,
+    content_key,
+    version,
+from dated

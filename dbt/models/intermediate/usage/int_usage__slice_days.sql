@@ -1,108 +1,109 @@
 -- Trailing counts in time linear in active days: who is active on a day is counted from it on for as many
 -- days as the window has, so a count steps up on a day that finds somebody uncounted, and down where no
--- further day renews the count.
-{%- set windows = {"users": {1: "dau", 7: "wau", 30: "mau"}, "accounts": {1: "daily_active_accounts", 7: "weekly_active_accounts", 30: "monthly_active_accounts"}} %}
+-- further day renews the count. Steps are summed over accounts in the same slices before anything else.
+{%- set windows = {
+    7: {"user": "wau", "account": "weekly_active_accounts"},
+    30: {"user": "mau", "account": "monthly_active_accounts"},
+} %}
 {%- set distribution = range(1, 8) %}
-with active_days as (
-    select 'users' as subject, account_id, user_id as member_id, occurred_date,
+{%- set running = ["wau", "mau", "weekly_active_accounts", "monthly_active_accounts", "accounts_with_events", "last_day_numbers"] %}
+with members as (
+    select 'user' as subject, account_id, user_id as member_id, occurred_date,
     from {{ ref('int_usage__user_days') }}
     where active_events > 0 and user_id is not null
     union all
-    select 'accounts', account_id, account_id, occurred_date,
+    select 'account', account_id, null, occurred_date,
     from {{ ref('int_usage__account_days') }}
     where active_events > 0
 ),
 
-neighbours as (
+-- Of the seven days that end with the day, and of those around it, how many a member was active on.
+active_days as (
     select
-        *,
-        occurred_date - lag(occurred_date) over by_member as days_since_previous,
-        lead(occurred_date) over by_member - occurred_date as days_to_next,
-    from active_days
-    window by_member as (partition by subject, account_id, member_id order by occurred_date)
-),
-
-window_steps as (
-    select
-        account_id,
-        subject || window_days as measure,
-        unnest([occurred_date, occurred_date + window_days]) as step_date,
-        unnest([
-            coalesce(days_since_previous >= window_days, true)::integer,
-            -coalesce(days_to_next >= window_days, true)::integer,
-        ]) as step,
-    from neighbours
-    cross join (select unnest([1, 7, 30]) as window_days)
-),
-
--- Of the last seven days a user has been active on one more from an active day on, and on one fewer
--- seven days later.
-user_counts as (
-    select
-        account_id,
-        step_date,
-        sum(sum(step)) over (partition by account_id, member_id order by step_date) as days_after,
-        days_after - sum(step) as days_before,
-    from (
-        select
-            account_id,
-            member_id,
-            unnest([occurred_date, occurred_date + 7]) as step_date,
-            unnest([1, -1]) as step,
-        from active_days
-        where subject = 'users'
-    )
-    group by account_id, member_id, step_date
-    having sum(step) <> 0
-),
-
--- Idle time of accounts: it grows by a day each day, and an event sets it back to none.
-event_days as (
-    select
-        account_id,
+        subject,
+        coalesce(alike_account_id, account_id) as account_id,
         occurred_date,
         occurred_date - date '1970-01-01' as day_number,
-        lag(day_number) over (partition by account_id order by occurred_date) as previous_day_number,
-    from {{ ref('int_usage__account_days') }}
-    where events > 0
+        day_number - lag(day_number) over by_member as days_since_previous,
+        lead(day_number) over by_member - day_number as days_to_next,
+        count(*) over (by_member range between 6 preceding and current row) as days_now,
+        count(*) over (by_member range between 7 preceding and 1 preceding) as days_before,
+        count(*) over (by_member range between current row and 6 following) as days_to_come,
+        count(*) over (by_member range between 7 following and 7 following) as days_renewed,
+    from members
+    left join {{ ref('int_accounts__alike') }} using (account_id)
+    window by_member as (partition by subject, members.account_id, member_id order by day_number)
 ),
 
+-- A member that is counted steps out of a window as many days later as it has, if nothing renews the count.
 steps as (
-    select account_id, measure, step_date, step from window_steps
-    union all
-    select account_id, 'active_days' || unnest([days_before, days_after]), step_date, unnest([-1, 1])
-    from user_counts
-    union all
     select
         account_id,
-        unnest(['known', 'last_day']),
-        occurred_date,
-        unnest([(previous_day_number is null)::integer, day_number - coalesce(previous_day_number, 0)]),
-    from event_days
-),
-
-account_steps as (
-    select account_id, measure, step_date, sum(step)::bigint as step,
-    from steps
-    group by all
-    having sum(step) <> 0
-),
-
-sliced as (
-    select
-        slice_dimension,
-        slice_value,
-        step_date as period_start,
-        {%- for subject, names in windows.items() %}
-        {%- for days, name in names.items() %}
-        sum(step) filter (measure = '{{ subject }}{{ days }}') as {{ name }},
+        occurred_date as step_date,
+        count(*) filter (subject = 'user') as dau,
+        count(*) filter (subject = 'account') as daily_active_accounts,
+        {%- for days, names in windows.items() %}
+        {%- for subject, name in names.items() %}
+        count(*) filter (subject = '{{ subject }}' and coalesce(days_since_previous >= {{ days }}, true))
+            as {{ name }},
         {%- endfor %}
         {%- endfor %}
         {%- for days in distribution %}
-        sum(step) filter (measure = 'active_days{{ days }}') as active_days_{{ days }},
+        count(*) filter (subject = 'user' and days_now = {{ days }})
+        - count(*) filter (subject = 'user' and days_before = {{ days }}) as active_days_{{ days }},
         {%- endfor %}
-        sum(step) filter (measure = 'known') as accounts_with_events,
-        sum(step) filter (measure = 'last_day') as last_day_numbers,
+    from active_days
+    group by all
+    {%- for days, names in windows.items() %}
+    union all by name
+    select
+        account_id,
+        occurred_date + {{ days }} as step_date,
+        {%- for subject, name in names.items() %}
+        -count(*) filter (subject = '{{ subject }}') as {{ name }},
+        {%- endfor %}
+    from active_days
+    where coalesce(days_to_next >= {{ days }}, true)
+    group by all
+    {%- endfor %}
+    union all by name
+    select
+        account_id,
+        occurred_date + 7 as step_date,
+        {%- for days in distribution %}
+        count(*) filter (days_to_come - 1 = {{ days }}) - count(*) filter (days_to_come = {{ days }})
+            as active_days_{{ days }},
+        {%- endfor %}
+    from active_days
+    where subject = 'user' and days_renewed = 0
+    group by all
+    -- Idle time of accounts: it grows by a day each day, and an event sets it back to none.
+    union all by name
+    select
+        coalesce(alike_account_id, account_id) as account_id,
+        occurred_date as step_date,
+        count(*) filter (previous_date is null) as accounts_with_events,
+        sum(occurred_date - coalesce(previous_date, date '1970-01-01')) as last_day_numbers,
+    from (
+        select
+            account_id,
+            occurred_date,
+            lag(occurred_date) over (partition by account_id order by occurred_date) as previous_date,
+        from {{ ref('int_usage__account_days') }}
+        where events > 0
+    )
+    left join {{ ref('int_accounts__alike') }} using (account_id)
+    group by all
+),
+
+account_steps as (
+    select account_id, step_date, sum(columns(* exclude (account_id, step_date))),
+    from steps
+    group by all
+),
+
+sliced as (
+    select slice_dimension, slice_value, step_date as period_start, sum(columns(* exclude (account_id, slice_dimension, slice_value, step_date))),
     from ({{ by_slice('account_steps') }})
     group by all
 ),
@@ -122,18 +123,16 @@ filled as (
         slice_dimension,
         slice_value,
         grid.period_start,
-        {%- for names in windows.values() %}
-        {%- for name in names.values() %}
+        coalesce(dau, 0)::bigint as dau,
+        coalesce(daily_active_accounts, 0)::bigint as daily_active_accounts,
+        {%- for name in running %}
         coalesce(sum({{ name }}) over so_far, 0)::bigint as {{ name }},
-        {%- endfor %}
         {%- endfor %}
         [
             {%- for days in distribution %}
             coalesce(sum(active_days_{{ days }}) over so_far, 0)::bigint,
             {%- endfor %}
         ] as active_day_distribution,
-        coalesce(sum(accounts_with_events) over so_far, 0)::bigint as accounts_with_events,
-        coalesce(sum(last_day_numbers) over so_far, 0)::bigint as last_day_numbers,
     from grid
     left join sliced using (slice_dimension, slice_value, period_start)
     window so_far as (partition by slice_dimension, slice_value order by grid.period_start)

@@ -13,7 +13,6 @@ with catalog as (
 used as (
     select feature, min(occurred_date) as first_used_date, max(occurred_date) as last_used_date,
     from {{ ref('int_usage__account_day_features') }}
-    where events > 0
     group by all
 )
 
