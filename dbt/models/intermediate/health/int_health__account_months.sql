@@ -1,20 +1,28 @@
 -- One score from the components that are there, their weights re-based. Too little of the weight there: no
 -- score. The policy health_model decides which reading is the headline; both stand here, and what a person
 -- says stands beside them.
-with scored as (
+with listed as (
     select
         account_id,
         period_start,
-        sum(score * weight order by component) / sum(weight order by component) filter (score is not null) as weighted_score,
         min(score) as worst_of_score,
-        coalesce(sum(weight order by component) filter (value is not null), 0) / sum(weight order by component) as coverage,
         arg_min(component, (score, component)) as weakest_component,
-        list(
+        -- In the order of their names, so that sums do not depend on the order of rows.
+        list_sort(list(
             {'component': component, 'value': value, 'score': score, 'weight': weight, 'contribution': contribution}
-            order by component
-        ) as components,
+        )) as components,
     from {{ ref('int_health__account_components') }}
     group by all
+),
+
+scored as (
+    select
+        *,
+        list_sum([c.score * c.weight for c in components]) / list_sum([c.weight for c in components if c.score is not null])
+            as weighted_score,
+        coalesce(list_sum([c.weight for c in components if c.value is not null]), 0) / list_sum([c.weight for c in components])
+            as coverage,
+    from listed
 ),
 
 overrides as (

@@ -8,26 +8,24 @@ with names as (
 ),
 
 events as (
-    select account_id, event_name, unnest(first_occurred_at) as occurred_at, occurred_date,
+    select account_id, event_name, unnest(first_occurred_at) as occurred_at,
     from {{ ref('int_usage__user_day_events') }}
 ),
 
 first_events as (
-    select
-        events.*,
-        row_number() over (partition by account_id, events.event_name order by occurred_at) as place,
+    select account_id, events.event_name, unnest(min(occurred_at, nth)) as occurred_at,
     from events
     inner join names on events.event_name = names.event_name
-    qualify place <= names.nth
+    group by account_id, events.event_name
 )
 
 select
     'event' as source,
     account_id,
     event_name,
-    place::varchar as occurrence_id,
+    row_number() over (partition by account_id, event_name order by occurred_at)::varchar as occurrence_id,
     occurred_at,
-    occurred_date,
+    {{ local_date('occurred_at') }} as occurred_date,
 from first_events
 union all by name
 select

@@ -18,8 +18,14 @@ users as (
 ),
 
 accounts as (
-    select account_id, period_grain, period_start, active_days, count(*) as users,
+    select
+        coalesce(alike_account_id, account_id) as account_id,
+        period_grain,
+        period_start,
+        active_days,
+        count(*) as users,
     from users
+    left join {{ ref('int_accounts__alike') }} using (account_id)
     group by all
 ),
 
