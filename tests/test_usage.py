@@ -168,6 +168,30 @@ def test_usage_equals_a_count_by_hand(
         assert models.broken_identities(database) == {}
 
 
+def test_the_nth_event_of_an_account_is_told_whoever_did_it_and_on_whatever_day(
+    compile_models: CompileModels,
+) -> None:
+    times = [at(AS_OF, 9), at(AS_OF, 10), at(DAYS[0], 8), at(AS_OF, 9), at(AS_OF, 11)]
+    events = [
+        event(f"E{number}", when, user_id=user, event_name="order_placed", landing_date=AS_OF)
+        for number, (when, user) in enumerate(
+            zip(times, ["u1", "u1", "u2", None, "u2"], strict=True)
+        )
+    ]
+    asked = {"event_name": "order_placed", "target_days": 30, "is_required": False}
+    milestones = [
+        {"milestone": f"order_{nth}", "source": "event", "nth": nth, **asked} for nth in (2, 4)
+    ]
+    models = usage_models(compile_models)
+    rows_given = {"product__events": events, "seeds__onboarding_milestones": milestones}
+    with closing(models.build(World(AS_OF, accounts=ACCOUNTS), **rows_given)) as database:
+        found = database.sql(
+            "select occurrence_id, occurred_at from intermediate.int_onboarding__occurrences"
+            " order by occurrence_id"
+        ).fetchall()
+    assert found == [(str(place), when) for place, when in enumerate(sorted(times)[:4], start=1)]
+
+
 def engagement_equals(
     database: duckdb.DuckDBPyConnection, counted: Sequence[Row], rules: Rules
 ) -> None:
