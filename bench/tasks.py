@@ -156,10 +156,10 @@ def published(data_dir: str) -> Answer:
 
 
 def _marts_checksums(db: "duckdb.DuckDBPyConnection") -> Answer:
-    """Rows of every mart, and the sum of each of its numbers."""
+    """Rows of every mart, and the sum of each of its numbers; but for what earlier releases said."""
     columns = db.execute(
         "select table_name, column_name, data_type from duckdb_columns()"
-        " where schema_name = 'marts' order by all"
+        " where schema_name = 'marts' and table_name <> 'mart_metric_restatement' order by all"
     ).fetchall()
     answer: Answer = {}
     for mart in sorted({mart for mart, _, _ in columns}):

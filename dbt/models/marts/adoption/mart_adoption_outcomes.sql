@@ -95,7 +95,8 @@ bands as (
         kind,
         count(*) as accounts,
         count(value) as n,
-        coalesce(sum(value), 0)::double as sum_of_values,
+        -- To the millionth, so that the sum, and that of the rest, does not depend on the order of rows.
+        coalesce(sum(cast(value as decimal(38, 6))), 0) as sum_of_values,
         stddev_samp(value order by account_id) as deviation,
     from values_of_closes
     group by all
@@ -104,10 +105,12 @@ bands as (
 -- The rest are all other accounts that were judged.
 compared as (
     select
-        *,
+        * replace (sum_of_values::double as sum_of_values),
         sum(n) filter (adoption_band <> 'unknown') over of_close - if(adoption_band = 'unknown', 0, n) as n_of_rest,
-        sum(sum_of_values) filter (adoption_band <> 'unknown') over of_close
-        - if(adoption_band = 'unknown', 0, sum_of_values) as sum_of_rest,
+        cast(
+            sum(bands.sum_of_values) filter (adoption_band <> 'unknown') over of_close
+            - if(adoption_band = 'unknown', 0, bands.sum_of_values) as double
+        ) as sum_of_rest,
     from bands
     window of_close as (partition by period_start, outcome)
 ),
