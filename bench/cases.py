@@ -201,7 +201,7 @@ def nights(bench: Bench) -> None:
     for name, data_dir in folders.items():
         past = history if name == "long" else history[-30:]
         bench.world.land(data_dir, events=dict(past))
-        _snapshot_accounts(data_dir, history[-1][0])
+        _land_small_exports(data_dir, history[-1][0])
         bench.program(f"first build, {name} history", data_dir, runs=1)
     taken: dict[str, list[Measured]] = {"long": [], "short": []}
     for day, path in new[:-1]:
@@ -378,14 +378,17 @@ def _forget_raw(data_dir: Path) -> None:
     shutil.rmtree(data_dir / "raw", ignore_errors=True)
 
 
+def _land_small_exports(data_dir: Path, day: date) -> None:
+    """All exports but the events land on `day` instead of the last one."""
+    for path in (data_dir / "landing").glob(f"*/*/{LAST_DAY}*"):
+        if path.parent.name != "events":
+            path.rename(path.with_name(path.name.replace(str(LAST_DAY), str(day))))
+
+
 def _snapshot_accounts(data_dir: Path, day: date) -> None:
-    """The accounts as of a day: their newest landing day is what dates the marts."""
+    """The accounts as of a day, as they were: their newest landing day is what dates the marts."""
     folder = data_dir / "landing" / "crm" / "accounts"
-    [newest] = sorted(folder.glob("*.csv"))[-1:]
-    if newest.stem != str(day):
-        shutil.copyfile(newest, folder / f"{day}.csv")
-        if newest.stem == str(LAST_DAY) and day < LAST_DAY:
-            newest.unlink()
+    shutil.copyfile(max(folder.glob("*.csv")), folder / f"{day}.csv")
 
 
 def _dbt_vars(data_dir: Path) -> str:
