@@ -156,7 +156,7 @@ def published(data_dir: str) -> Answer:
 
 
 def _marts_checksums(db: "duckdb.DuckDBPyConnection") -> Answer:
-    """Rows of every mart, and the sum of each of its numbers; but for what earlier releases said."""
+    """Rows of every mart and the sum of each of its numbers, but for what earlier releases said."""
     columns = db.execute(
         "select table_name, column_name, data_type from duckdb_columns()"
         " where schema_name = 'marts' and table_name <> 'mart_metric_restatement' order by all"
