@@ -50,7 +50,7 @@ check: $(INSTALLED)  ## linters, types, dbt parse, the Dagster definitions
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m dagster_project prepare
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
+	VIRTUAL_ENV=$(CURDIR)/.venv PYTHONPATH=$(CURDIR) $(BIN)/dg check defs
 
 bench: $(INSTALLED)  ## the program beside plain DuckDB, pandas and PySpark; small unless told otherwise
 	@$(BIN)/python -m bench $(foreach name,EVENTS ACCOUNTS MONTHS PERIODS RUNS LINES PEERS FOLDER, \
