@@ -1,6 +1,6 @@
-{#- Proves the sentence that ends a model's description: one row per `columns`. Of a table that grows by the
-    day `recent` names the column of days, and only the 31 newest are looked at: older days were when they
-    were new, and a night must not cost more with every month of history. -#}
+{#- Proves the sentence that ends a model's description: one row per `columns`. A view of a table whose own
+    grain is proven over all of history may name its column of days as `recent`: of it the 31 newest are
+    looked at. -#}
 {% test unique_grain(model, columns, recent = none) %}
 select {{ columns | join(", ") }}, count(*) as rows_of_one_grain
 from {{ model }}
