@@ -22,9 +22,7 @@
     {%- set relation = this.incorporate(type = "table") -%}
     {%- set new_rows = make_temp_relation(relation) -%}
     {%- set key = config.require("unique_key") -%}
-    {%- if existing is not none and existing.type != "table" -%}
-        {%- do adapter.drop_relation(existing) -%}
-    {%- endif -%}
+    {%- do drop_other_kind(existing, "table") -%}
     {{ run_hooks(pre_hooks) }}
     {%- do run_query("set variable done_until = date '-infinity'") -%}
     {%- for number in range(100000) -%}
@@ -52,14 +50,19 @@
 {% endmaterialization %}
 
 
-{#- What dbt wants back of a materialization: the relation. One that changes from view to table, or back,
-    cannot be replaced and is dropped first. -#}
-{% macro replaced_relation(type, sql) %}
-    {%- set existing = load_cached_relation(this) -%}
-    {%- set relation = this.incorporate(type = type) -%}
+{#- What changes from view to table, or back, cannot be replaced and is dropped first. -#}
+{% macro drop_other_kind(existing, type) %}
     {%- if existing is not none and existing.type != type -%}
         {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- What dbt wants back of a materialization: the relation. -#}
+{% macro replaced_relation(type, sql) %}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set relation = this.incorporate(type = type) -%}
+    {%- do drop_other_kind(existing, type) -%}
     {{ run_hooks(pre_hooks) }}
     {%- call statement("main") -%}
         create or replace {{ type }} {{ relation }} as (
