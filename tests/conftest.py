@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Before anything reads it: dbt's project file and the settings want a DATA_DIR, and no test may
 # touch the checkout's own or be steered by what a shell has set.
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="customer-success-tests-")
-for _name in ("SYSTEMS", "VARS", "NOTIFY_WEBHOOK", "DAGSTER_HOME"):
+for _name in ("SYSTEMS", "VARS", "MEMORY_LIMIT", "NOTIFY_WEBHOOK", "DAGSTER_HOME"):
     os.environ.pop(_name, None)
 
 # DuckDB 2.0 prints pages about types of its own while the interpreter is torn down; pytest's
