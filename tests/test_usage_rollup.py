@@ -131,8 +131,11 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
     nights.build(rules)
     nights.assert_as_if_all_had_landed_at_once(rules, FIRST)
 
-    # Marks on the days themselves, which no figure reads: they go where a day is computed again.
+    # Marks on days and months, which no figure reads: they go where one is computed again.
     nights.query("update intermediate.int_usage__rollup set events = 99 where grain = 'date'")
+    nights.query(
+        "update intermediate.int_usage__month_rollup set events = 99 where grain = 'month'"
+    )
     nights.deliver(
         SECOND,
         [
@@ -147,6 +150,10 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
         "select occurred_date from intermediate.int_usage__rollup where events = 99"
     )
     assert set(marked) == {(ago(40),), (FIRST,)}
+    marked = nights.query(
+        "select period_start from intermediate.int_usage__month_rollup where events = 99"
+    )
+    assert marked == [(date(2024, 1, 1),)]
     nights.assert_as_if_all_had_landed_at_once(rules, SECOND)
 
     # The first day is delivered anew without its oldest date, a third day lands beyond the pin, and
@@ -166,7 +173,7 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
 
 # --- Any order of days, without dbt: its statements on a database in memory ----------------------
 
-INCREMENTAL = ("int_usage__landed_dates", "int_usage__rollup")
+INCREMENTAL = ("int_usage__landed_dates", "int_usage__rollup", "int_usage__month_rollup")
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +252,11 @@ def run_night(
 
 def contents(db: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     tables = {name: f"from intermediate.{name} order by all" for name in RELATIONS}
-    # Not the version, which is of the statement's text.
+    # Not the versions, which are of the statements' text.
     tables["rollup"] = "select * exclude (version) from intermediate.int_usage__rollup order by all"
+    tables["months"] = (
+        "select * exclude (content_key) from intermediate.int_usage__month_rollup order by all"
+    )
     return {name: db.execute(sql).fetchall() for name, sql in tables.items()}
 
 
@@ -254,7 +264,8 @@ def contents(db: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
 clicks = st.fixed_dictionaries(
     {
         "number": st.integers(1, 4),
-        "days_late": st.integers(0, 5),
+        # Some of a month that closed too long ago for a new day to touch it.
+        "days_late": st.sampled_from([*range(6), 150, 180]),
         "hour": st.integers(0, 23),
         "user_id": st.sampled_from(["u1", "u2", None]),
         "session_id": st.sampled_from([None, "s"]),

@@ -14,3 +14,15 @@
     {%- endif -%}
     {{- local_md5(sql ~ checksums | sort | join) -}}
 {%- endmacro %}
+
+
+{#- Those of `columns` that more than one row of `relation` has, and how many have them. -#}
+{% macro repeated_rows(relation, columns, condition = none) %}
+    select {{ columns | join(", ") }}, count(*) as rows_of_one_grain
+    from {{ relation }}
+    {%- if condition %}
+    where {{ condition }}
+    {%- endif %}
+    group by all
+    having count(*) > 1
+{% endmacro %}

@@ -15,7 +15,8 @@
 
 {#- The rows that an incremental model yields replace those of the same unique_key, a date, in one
     transaction. A batched model yields those of the next dates only: it is asked again, the variable
-    done_until set to the last of them, until it has none left. Killed, it goes on where it stopped. -#}
+    done_until set to the last of them, until it has none left. Killed, it goes on where it stopped.
+    New rows must be one per `grain` before they are taken in: so history need not be looked at each night. -#}
 {% materialization incremental, adapter = "duckdb" %}
     {%- set existing = load_cached_relation(this) -%}
     {%- set is_kept = existing is not none and existing.type == "table" and not should_full_refresh() -%}
@@ -31,6 +32,10 @@
                 {{ compiled_code }}
             )
         {%- endcall -%}
+        {%- set grain = config.require("grain") -%}
+        {%- if run_query(repeated_rows(new_rows, grain)).rows -%}
+            {%- do exceptions.raise_compiler_error(this.name ~ " would have several rows of the same " ~ grain | join(", ")) -%}
+        {%- endif -%}
         {%- if number == 0 and is_kept -%}
             {%- do process_schema_changes("sync_all_columns", new_rows, existing) -%}
         {%- elif number == 0 -%}

@@ -5,8 +5,6 @@ with months as (
         open_at,
         close_at,
         close_date,
-        {{ week_start_of('close_date') }} as window_to,
-        window_to - {{ 7 * var("feature_window_weeks") }} as window_from,
     from {{ ref('int_quality__months') }}
 ),
 
@@ -84,28 +82,14 @@ entitlements as (
 ),
 
 uses as (
-    select account_id, feature, occurred_date, {{ week_start_of('occurred_date') }} as week_start,
-    from {{ ref('int_usage__account_day_features') }}
+    select account_id, feature, period_start, first_used_date, weeks_used,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account_feature'
 ),
 
 first_uses as (
-    select account_id, feature, min(occurred_date) as first_used_date,
+    select account_id, feature, min(first_used_date) as first_used_date,
     from uses
-    group by all
-),
-
-recent_uses as (
-    select
-        uses.account_id,
-        uses.feature,
-        months.period_start,
-        count(distinct week_start) filter (week_start between window_from and window_to - 7) as weeks_used,
-        bool_or(occurred_date >= months.period_start) as is_used,
-    from uses
-    inner join months
-        on
-            uses.occurred_date >= least(months.window_from, months.period_start)
-            and uses.occurred_date < months.close_date
     group by all
 ),
 
@@ -114,13 +98,13 @@ states as (
         first_uses.account_id,
         first_uses.feature,
         months.period_start,
-        coalesce(recent_uses.is_used, false) as is_used,
-        coalesce(recent_uses.weeks_used, 0) as weeks_used,
+        uses.first_used_date is not null as is_used,
+        coalesce(uses.weeks_used, 0) as weeks_used,
         weeks_used >= {{ var("feature_adopted_weeks") }} as is_adopted,
         case
             when is_adopted then 'adopted'
             when
-                recent_uses.account_id is null
+                uses.account_id is null
                 and bool_or(is_adopted) over (
                     partition by first_uses.account_id, first_uses.feature order by months.period_start
                 )
@@ -129,7 +113,7 @@ states as (
         end as state,
     from first_uses
     inner join months on months.close_date > first_uses.first_used_date
-    left join recent_uses using (account_id, feature, period_start)
+    left join uses using (account_id, feature, period_start)
 )
 
 select

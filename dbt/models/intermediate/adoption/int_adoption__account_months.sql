@@ -42,35 +42,16 @@ features as (
     group by all
 ),
 
-user_logins as (
-    select
-        days.account_id,
-        known.period_start,
-        days.user_id,
-        coalesce(
-            sum(days.logins) filter (occurred_date >= close_date - {{ var("depth_window_days") }}), 0
-        ) as logins,
-        sum(days.logins) as all_logins,
-    from {{ ref('int_usage__user_days') }} as days
-    inner join known
-        on
-            days.account_id = known.account_id
-            and days.occurred_date < known.close_date
-            and days.occurred_date
-            >= known.close_date - {{ [var("depth_window_days"), var("inactive_user_days")] | max }}
-    where days.user_id is not null
-    group by all
-),
-
 users as (
     select
         account_id,
         period_start,
-        count(*) filter (logins >= {{ var("healthy_user_logins") }}) as healthy_users,
-        count(*) filter (logins between 1 and {{ var("healthy_user_logins") - 1 }}) as active_users,
-        count(*) filter (logins = 0 and all_logins > 0) as inactive_users,
-    from user_logins
-    group by all
+        users_often_logged_in as healthy_users,
+        users_logged_in as active_users,
+        users_no_longer_logged_in as inactive_users,
+        first_user_date,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account'
 ),
 
 -- From when on an account's use, and that of its users, is told of: only then is seeing none a zero.
@@ -81,9 +62,8 @@ tellers as (
 ),
 
 user_tellers as (
-    select account_id, min(occurred_date) as first_date,
-    from {{ ref('int_usage__user_days') }}
-    where user_id is not null
+    select account_id, min(first_user_date) as first_date,
+    from users
     group by all
 ),
 

@@ -1,7 +1,6 @@
 -- Every close at which an account pays, judged by the rule of then and by the rule of now: where the two
 -- differ, the rule has changed; where one of them moves, the customer has.
 {%- set share_of_subjects = var("min_share_of_users") or 1 %}
-{%- set subject = "user_id" if var("min_share_of_users") else "account_id" %}
 with rules as (
     select * replace (cast(min_share_of_sessions as decimal(9, 6)) as min_share_of_sessions),
     from {{ ref('adoption_rules') }}
@@ -18,7 +17,12 @@ months as (
 
 -- A rule for the segment of the account goes before one for all, the newest in force before an older one.
 segment_rules as (
-    select segments.segment, months.period_start, bases.rule_basis, rules.* exclude (segment),
+    select
+        segments.segment,
+        months.period_start,
+        bases.rule_basis,
+        rules.* exclude (segment),
+        rules.segment as rule_segment,
     from (
         select distinct slice_value as segment
         from {{ ref('int_accounts__slices') }}
@@ -64,77 +68,10 @@ judged_by as (
     left join segment_rules using (segment, period_start, rule_basis)
 ),
 
--- The events that rules ask for by week, and, without a name, all that happened in it.
-weeks as (
-    select
-        account_id,
-        {{ subject }} as subject,
-        event_name,
-        {{ week_start_of('occurred_date') }} as week_start,
-        sum(events) as events,
-        sum(sessions) as sessions,
-    from {{ ref('int_usage__user_day_events') }}
-    where event_name in (select unnest([login_event, key_event]) from rules)
-    group by all
-    union all by name
-    select
-        account_id,
-        {{ subject }} as subject,
-        {{ week_start_of('occurred_date') }} as week_start,
-        sum(events) as events,
-        sum(sessions) as sessions,
-    from {{ ref('int_usage__user_days') }}
-    group by all
-),
-
-subjects as (
-    select
-        windows.*,
-        weeks.subject,
-        coalesce(sum(weeks.events) filter (weeks.event_name = login_event), 0) as logins,
-        count(*) filter (weeks.event_name = login_event and weeks.events >= min_logins_per_week) as weeks_reached,
-        coalesce(sum(weeks.sessions) filter (weeks.event_name is null), 0) as sessions,
-        coalesce(sum(weeks.sessions) filter (weeks.event_name = key_event), 0) as key_sessions,
-    from (
-        select distinct
-            account_id, period_start, rule_version, login_event, min_logins_per_week, min_weeks, key_event,
-            min_share_of_sessions, window_from, window_to,
-        from judged_by
-    ) as windows
-    inner join weeks
-        on
-            windows.account_id = weeks.account_id
-            and weeks.week_start >= windows.window_from
-            and weeks.week_start < windows.window_to
-    group by all
-),
-
--- Null where all hangs on the sessions and none is told.
-fulfilments as (
-    select
-        *,
-        weeks_reached >= min_weeks
-        and case
-            when min_share_of_sessions = 0 then true
-            when sessions > 0 then key_sessions >= min_share_of_sessions * sessions
-        end as is_fulfilled,
-    from subjects
-),
-
 accounts as (
-    select
-        account_id,
-        period_start,
-        rule_version,
-        sum(logins)::bigint as logins,
-        max(weeks_reached) as weeks_reached,
-        sum(sessions)::bigint as sessions,
-        sum(key_sessions)::bigint as key_sessions,
-        count(subject) as subjects,
-        count(*) filter (subject is not null and is_fulfilled) as subjects_fulfilling,
-        count(*) filter (subject is not null and is_fulfilled is null) as subjects_untold,
-    from fulfilments
-    group by all
+    select *
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account_rule'
 ),
 
 told as (
@@ -154,10 +91,10 @@ told_events as (
 verdicts as (
     select
         judged_by.*,
-        coalesce(accounts.logins, 0) as window_logins,
+        coalesce(accounts.window_logins, 0) as window_logins,
         coalesce(accounts.weeks_reached, 0) as weeks_reached,
-        coalesce(accounts.sessions, 0) as window_sessions,
-        coalesce(accounts.key_sessions, 0) as window_key_sessions,
+        coalesce(accounts.window_sessions, 0) as window_sessions,
+        coalesce(accounts.window_key_sessions, 0) as window_key_sessions,
         case
             when accounts.account_id is null then false
             when accounts.subjects = 0 then null
@@ -180,8 +117,13 @@ verdicts as (
             when is_fulfilled is null then 'no_detail'
         end as eligibility_reason,
     from judged_by
-    left join accounts using (account_id, period_start, rule_version)
-    left join told using (account_id)
+    left join accounts
+        on
+            judged_by.account_id = accounts.account_id
+            and judged_by.period_start = accounts.period_start
+            and judged_by.rule_version = accounts.rule_version
+            and judged_by.rule_segment is not distinct from accounts.rule_segment
+    left join told on judged_by.account_id = told.account_id
     left join told_events as told_logins on judged_by.login_event = told_logins.event_name
     left join told_events as told_keys on judged_by.key_event = told_keys.event_name
 )

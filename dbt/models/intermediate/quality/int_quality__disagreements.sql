@@ -93,14 +93,13 @@ with accounts as (
 
 -- What is in the rollup and was not told per subscription.
 product_days as (
-    select account_id, occurred_date, sum(events) as events,
-    from (
-        select account_id, occurred_date, events from {{ ref('int_usage__account_days') }}
-        union all
-        select account_id, occurred_date, -usage_count from {{ ref('int_usage__feature_usage') }}
-        where account_id is not null
-    )
-    group by all
+    select account_id, occurred_date, days.events - coalesce(told.events, 0) as events,
+    from {{ ref('int_usage__account_days') }} as days
+    left join (
+        select account_id, occurred_date, sum(usage_count) as events,
+        from {{ ref('int_usage__feature_usage') }}
+        group by all
+    ) as told using (account_id, occurred_date)
 ),
 
 invoices as (

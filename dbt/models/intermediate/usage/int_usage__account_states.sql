@@ -1,8 +1,14 @@
 -- Every account that is known by the end of a period is in exactly one state of it, by its use in the
 -- period, in the one before, and ever before.
-with usage_data as (
-    select min(occurred_date) as first_day
-    from {{ ref('int_usage__account_days') }}
+with usage as (
+    select account_id, period_start, first_date, active_weeks,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account' and first_date is not null
+),
+
+usage_data as (
+    select min(first_date) as first_day
+    from usage
 ),
 
 periods as (
@@ -20,13 +26,12 @@ periods as (
 ),
 
 active as (
-    select distinct
-        account_id,
-        unnest(['month', 'week']) as period_grain,
-        unnest([cast(date_trunc('month', occurred_date) as date), {{ week_start_of('occurred_date') }}])
-            as period_start,
-    from {{ ref('int_usage__account_days') }}
-    where active_events > 0
+    select account_id, 'month' as period_grain, period_start,
+    from usage
+    where active_weeks is not null
+    union all
+    select distinct account_id, 'week', unnest(active_weeks),
+    from usage
 ),
 
 first_active as (
@@ -44,9 +49,9 @@ accounts as (
     select
         account_id,
         any_value(created_date) as created_date,
-        least(any_value(created_date), min(occurred_date)) as known_from,
+        least(any_value(created_date), min(first_date)) as known_from,
     from created
-    full join {{ ref('int_usage__account_days') }} using (account_id)
+    full join usage using (account_id)
     group by account_id
 ),
 

@@ -2,7 +2,13 @@
 -- then: without events it has used nothing. What lies before the first event of all is not known, and of
 -- an account younger than both windows the earlier one is no measure: null. A window is 28 days long
 -- because use follows the week.
-with closes as (
+with used as (
+    select *
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account'
+),
+
+closes as (
     select
         period_start,
         period_end,
@@ -10,45 +16,15 @@ with closes as (
         least(period_end - 1, {{ as_of_date() }}) as last_day,
         min(first_day) as usage_from,
     from {{ ref('int_quality__months') }}
-    cross join (select min(occurred_date) as first_day from {{ ref('int_usage__account_days') }})
+    cross join (select min(first_date) as first_day from used)
     where first_day <= least(period_end - 1, {{ as_of_date() }}) - 27
     group by all
 ),
 
--- Every day with the closes that look back on it.
-reach as (
-    select last_day - days_before as occurred_date, days_before < 28 as is_recent, period_start,
-    from closes
-    cross join (select unnest(range(0, 56))::integer as days_before)
-),
-
-used as (
-    select
-        account_id,
-        period_start,
-        sum(events) filter (is_recent)::bigint as events_28d,
-        sum(events) filter (not is_recent)::bigint as events_previous_28d,
-        count(*) filter (is_recent and active_events > 0) as active_days_28d,
-        sum(logins) filter (is_recent)::bigint as logins_28d,
-        sum(key_actions) filter (is_recent)::bigint as key_actions_28d,
-        sum(minutes) filter (is_recent)::decimal(18, 6) as minutes_28d,
-    from {{ ref('int_usage__account_days') }}
-    inner join reach using (occurred_date)
-    group by all
-),
-
-users as (
-    select account_id, period_start, count(distinct user_id) as active_users_28d,
-    from {{ ref('int_usage__user_days') }}
-    inner join reach using (occurred_date)
-    where is_recent and active_events > 0
-    group by all
-),
-
-event_days as (
-    select account_id, occurred_date,
-    from {{ ref('int_usage__account_days') }}
-    where events > 0
+last_events as (
+    select account_id, last_event_date,
+    from used
+    where last_event_date is not null
 ),
 
 first_seen as (
@@ -58,7 +34,7 @@ first_seen as (
         union all
         select account_id, {{ local_date('started_at') }}, from {{ ref('int_revenue__subscriptions') }}
         union all
-        select account_id, occurred_date, from event_days
+        select account_id, first_event_date, from used
     )
     group by all
 ),
@@ -72,19 +48,18 @@ known as (
 select
     known.account_id,
     coalesce(events_28d, 0) as events_28d,
-    if(greatest(usage_from, first_date) <= last_day - 55, coalesce(events_previous_28d, 0), null)
+    if(greatest(usage_from, known.first_date) <= last_day - 55, coalesce(events_previous_28d, 0), null)
         as events_previous_28d,
     coalesce(active_days_28d, 0) as active_days_28d,
     coalesce(active_users_28d, 0) as active_users_28d,
     coalesce(logins_28d, 0) as logins_28d,
     coalesce(key_actions_28d, 0) as key_actions_28d,
     coalesce(minutes_28d, 0) as minutes_28d,
-    last_day - event_days.occurred_date as days_since_last_event,
+    last_day - last_events.last_event_date as days_since_last_event,
     is_complete_period,
     known.period_start,
     period_end,
 from known
 left join used using (account_id, period_start)
-left join users using (account_id, period_start)
-asof left join event_days
-    on event_days.account_id = known.account_id and known.last_day >= event_days.occurred_date
+asof left join last_events
+    on last_events.account_id = known.account_id and known.last_day >= last_events.last_event_date

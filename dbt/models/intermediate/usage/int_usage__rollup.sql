@@ -5,6 +5,7 @@
 {{ config(
     materialized = 'incremental',
     unique_key = 'occurred_date',
+    grain = ['grain', 'account_id', 'user_id', 'event_name', 'occurred_date'],
     is_batched = true,
     post_hook = "delete from {{ this }} where occurred_date not in (select occurred_date from {{ ref('int_usage__dates') }})"
 ) }}

@@ -4,15 +4,21 @@ with days as (
     from {{ ref('int_usage__account_days') }}
 ),
 
+changes as (
+    select account_id, period_from as changed_at, seats,
+    from {{ ref('int_revenue__account_periods') }}
+    union all
+    select account_id, period_to, -seats,
+    from {{ ref('int_revenue__account_periods') }}
+),
+
 seats as (
-    select days.account_id, days.occurred_date, sum(periods.seats)::bigint as seats,
-    from days
-    inner join {{ ref('int_revenue__account_periods') }} as periods
-        on
-            periods.account_id = days.account_id
-            and periods.period_from < days.close_at
-            and periods.period_to >= days.close_at
-    group by all
+    select
+        account_id,
+        changed_at,
+        (sum(sum(seats)) over (partition by account_id order by changed_at))::bigint as seats,
+    from changes
+    group by account_id, changed_at
 )
 
 select
@@ -28,4 +34,4 @@ select
     days.occurred_date as period_start,
     days.occurred_date + 1 as period_end,
 from days
-left join seats using (account_id, occurred_date)
+asof left join seats on days.account_id = seats.account_id and days.close_at > seats.changed_at

@@ -1,31 +1,15 @@
 -- Calendar weeks and months, not trailing windows: the same user may be active on one day of a week and on
 -- three of the next, and counts in both buckets.
-with periods as (
-    select
-        account_id,
-        user_id,
-        unnest(['week', 'month']) as period_grain,
-        unnest([{{ week_start_of('occurred_date') }}, cast(date_trunc('month', occurred_date) as date)])
-            as period_start,
-    from {{ ref('int_usage__user_days') }}
-    where active_events > 0 and user_id is not null
-),
-
-users as (
-    select account_id, period_grain, period_start, user_id, count(*) as active_days,
-    from periods
-    group by all
-),
-
-accounts as (
+with accounts as (
     select
         coalesce(alike_account_id, account_id) as account_id,
-        period_grain,
-        period_start,
-        active_days,
-        count(*) as users,
-    from users
+        if(week_start is null, 'month', 'week') as period_grain,
+        coalesce(week_start, period_start) as period_start,
+        days_active as active_days,
+        sum(users) as users,
+    from {{ ref('int_usage__month_rollup') }}
     left join {{ ref('int_accounts__alike') }} using (account_id)
+    where grain = 'account_active_days'
     group by all
 ),
 
