@@ -422,6 +422,16 @@ def test_every_state_of_a_feature(compile_models: CompileModels) -> None:
     assert [found["mail"][name] for name in counts] == [1, 0, 0, 0, 1]
 
 
+def test_a_plan_in_a_currency_without_a_rate_entitles_to_nothing(
+    compile_models: CompileModels,
+) -> None:
+    company = company_of(
+        paying("A", currency="SEK"), session(date(2024, 6, 3), "audit"), catalog=(feature("audit"),)
+    )
+    found = features(compile_models, company)["audit"]
+    assert (found["entitled_accounts"], found["not_entitled"]) == (0, 1)
+
+
 def test_a_feature_that_nobody_lists_is_kept_and_its_entitlement_unknown(
     compile_models: CompileModels,
 ) -> None:

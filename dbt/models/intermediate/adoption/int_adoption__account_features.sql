@@ -41,7 +41,10 @@ tiers as (
             items.covered_from < months.close_at
             and coalesce(items.covered_to, timestamp 'infinity')
             >= months.open_at - interval {{ var("gap_tolerance_days") }} day
-    where items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
+    where
+        items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
+        -- What has no rate counts in no book.
+        and items.mrr is not null
 ),
 
 held as (
