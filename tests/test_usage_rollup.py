@@ -7,6 +7,7 @@ night the whole of it is held against plain Python that has seen the files alone
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -51,6 +52,7 @@ class Nights:
 
     def __init__(self, data_dir: Path) -> None:
         self.lake = Lake(data_dir)
+        self.project = DBT_DIR
         self.landed: dict[date, Sequence[Mapping[str, Any]]] = {}
 
     def deliver(self, day: date, events: Sequence[dict[str, Any]]) -> None:
@@ -72,7 +74,7 @@ class Nights:
                 *(DBT_EXECUTABLE, "--quiet", "build", "--vars", json.dumps(variables)),
                 *("--select", *(f"+{name}" for name in RELATIONS)),
                 *("--resource-type", "model", "--resource-type", "seed"),
-                *("--project-dir", DBT_DIR, "--profiles-dir", DBT_DIR),
+                *("--project-dir", self.project, "--profiles-dir", DBT_DIR),
                 *("--target-path", folder, "--log-path", folder),
             ],
             env=os.environ | {"DATA_DIR": str(self.lake.root)},
@@ -169,6 +171,25 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
     nights.assert_as_if_all_had_landed_at_once(rules, THIRD)
     dates = nights.query("select distinct occurred_date from intermediate.int_usage__rollup")
     assert (ago(40),) not in dates
+
+
+def test_rows_that_share_a_grain_are_refused_before_they_are_taken_in(tmp_path: Path) -> None:
+    nights = Nights(tmp_path / "data")
+    nights.deliver(FIRST, [click(1, FIRST)])
+    nights.build(Rules())
+    kept = "from intermediate.int_usage__landed_dates order by all"
+    before = nights.query(kept)
+    # An edit that has every row twice.
+    nights.project = tmp_path / "dbt"
+    shutil.copytree(DBT_DIR, nights.project, ignore=shutil.ignore_patterns("target", "logs"))
+    [model] = nights.project.glob("**/int_usage__landed_dates.sql")
+    model.write_text(f"{model.read_text()}\ncross join (select unnest([1, 2]))")
+    nights.deliver(SECOND, [click(2, SECOND)])
+    with pytest.raises(
+        AssertionError, match="several rows of the same landing_date, occurred_date"
+    ):
+        nights.build(Rules())
+    assert nights.query(kept) == before
 
 
 # --- Any order of days, without dbt: its statements on a database in memory ----------------------

@@ -16,6 +16,7 @@ with active_days as (
 users as (
     select {{ week_start_of('first_date') }} as cohort_start, *
     from active_days
+    where age_days <= {{ [var("usage_retention_days"), brackets[-1]] | max }}
 ),
 
 cohorts as (
