@@ -322,6 +322,9 @@ def test_a_definition_tells_policies_seeds_and_exports_it_rests_on(
     # A policy is no part of the rule; the rule is.
     other = told(Policies(gap_tolerance_days=0))
     assert {name: row["definition_version"] for name, row in other.items()} == versions
+    use = told(Policies(), **{name: REGISTRY[name] for name in ("adoption_depth", "stickiness")})
+    assert "healthy_user_logins" in use["adoption_depth"]["policies"]
+    assert "healthy_user_logins" not in use["stickiness"]["policies"]
     redefined = told(Policies(), arpa={**REGISTRY["arpa"], "denominator": "opening_accounts"})
     assert {n for n, row in redefined.items() if row["definition_version"] != versions[n]} == {
         "arpa"

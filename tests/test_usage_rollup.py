@@ -42,6 +42,8 @@ RELATIONS = (
     "int_usage__account_day_features",
     "int_usage__account_days",
     "int_usage__account_months",
+    "int_usage__active_days",
+    "int_adoption__month_rollup",
     "int_onboarding__occurrences",
 )
 FIRST, SECOND, THIRD = (date(2024, 3, 5) + timedelta(index) for index in range(3))
@@ -60,14 +62,14 @@ class Nights:
         land(self.lake.root, "crm/accounts", day, [account("A")], "parquet")
         self.landed[day] = [{**row, "landing_date": day} for row in events]
 
-    def build(self, rules: Rules, as_of: date | None = None) -> None:
+    def build(self, rules: Rules, as_of: date | None = None, **policies: object) -> None:
         """One night: extract what is new, and build usage."""
         with Extractor(self.lake, EXPORT_RULES) as extractor:
             for export in EXPORTS.values():
                 extractor.ensure_empty(export)
                 for day in stale_days(export, self.lake, read_ledger(self.lake), EXPORT_RULES):
                     assert extractor.extract_day(export, day).is_ok
-        variables = asdict(rules) | {"as_of": as_of and str(as_of)}
+        variables = asdict(rules) | {"as_of": as_of and str(as_of)} | policies
         folder = self.lake.root / "dbt"
         done = subprocess.run(
             [
@@ -116,6 +118,14 @@ def click(
     return event(f"E{number}", datetime.combine(day, time(hour, minute)), **columns)
 
 
+def newest_marked(nights: Nights, model: str) -> date | None:
+    """The newest month that was not computed again since it was marked."""
+    marked = f"select max(period_start) from intermediate.{model} where account_id = '99'"
+    [(month,)] = nights.query(marked)
+    found: date | None = month
+    return found
+
+
 def ago(days: int) -> date:
     return FIRST - timedelta(days)
 
@@ -135,9 +145,8 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
 
     # Marks on days and months, which no figure reads: they go where one is computed again.
     nights.query("update intermediate.int_usage__rollup set events = 99 where grain = 'date'")
-    nights.query(
-        "update intermediate.int_usage__month_rollup set events = 99 where grain = 'month'"
-    )
+    for model in MONTHLY:
+        nights.query(f"update intermediate.{model} set account_id = '99' where grain = 'month'")
     nights.deliver(
         SECOND,
         [
@@ -152,10 +161,10 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
         "select occurred_date from intermediate.int_usage__rollup where events = 99"
     )
     assert set(marked) == {(ago(40),), (FIRST,)}
-    marked = nights.query(
-        "select period_start from intermediate.int_usage__month_rollup where events = 99"
-    )
-    assert marked == [(date(2024, 1, 1),)]
+    # February has the weeks before March; January ends before any of the new days.
+    assert newest_marked(nights, "int_usage__month_rollup") == date(2024, 1, 1)
+    assert newest_marked(nights, "int_adoption__month_rollup") == date(2024, 1, 1)
+    assert newest_marked(nights, "int_usage__active_days") == date(2024, 1, 1)
     nights.assert_as_if_all_had_landed_at_once(rules, SECOND)
 
     # The first day is delivered anew without its oldest date, a third day lands beyond the pin, and
@@ -169,6 +178,16 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
 
     nights.build(rules)
     nights.assert_as_if_all_had_landed_at_once(rules, THIRD)
+    for model in MONTHLY:
+        nights.query(f"update intermediate.{model} set account_id = '99' where grain = 'month'")
+    # A policy of adoption makes its months stale and no others.
+    nights.build(rules, healthy_user_logins=1)
+    assert newest_marked(nights, "int_usage__month_rollup") == FIRST.replace(day=1)
+    assert newest_marked(nights, "int_adoption__month_rollup") is None
+    [(healthy,)] = nights.query(
+        "select max(healthy_users) from intermediate.int_adoption__month_rollup"
+    )
+    assert healthy
     dates = nights.query("select distinct occurred_date from intermediate.int_usage__rollup")
     assert (ago(40),) not in dates
 
@@ -194,7 +213,8 @@ def test_rows_that_share_a_grain_are_refused_before_they_are_taken_in(tmp_path: 
 
 # --- Any order of days, without dbt: its statements on a database in memory ----------------------
 
-INCREMENTAL = ("int_usage__landed_dates", "int_usage__rollup", "int_usage__month_rollup")
+MONTHLY = ("int_usage__month_rollup", "int_usage__active_days", "int_adoption__month_rollup")
+INCREMENTAL = ("int_usage__landed_dates", "int_usage__rollup", *MONTHLY)
 
 
 @pytest.fixture(scope="module")
@@ -275,9 +295,8 @@ def contents(db: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     tables = {name: f"from intermediate.{name} order by all" for name in RELATIONS}
     # Not the versions, which are of the statements' text.
     tables["rollup"] = "select * exclude (version) from intermediate.int_usage__rollup order by all"
-    tables["months"] = (
-        "select * exclude (content_key) from intermediate.int_usage__month_rollup order by all"
-    )
+    for name in MONTHLY:
+        tables[name] = f"select * exclude (content_key) from intermediate.{name} order by all"
     return {name: db.execute(sql).fetchall() for name, sql in tables.items()}
 
 

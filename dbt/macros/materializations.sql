@@ -33,7 +33,7 @@
             )
         {%- endcall -%}
         {%- set grain = config.require("grain") -%}
-        {%- if run_query(repeated_rows(new_rows, grain)).rows -%}
+        {%- if run_query(repeated_rows(new_rows, grain) ~ " limit 1").rows -%}
             {%- do exceptions.raise_compiler_error(this.name ~ " would have several rows of the same " ~ grain | join(", ")) -%}
         {%- endif -%}
         {%- if number == 0 and is_kept -%}

@@ -41,10 +41,7 @@ tiers as (
             items.covered_from < months.close_at
             and coalesce(items.covered_to, timestamp 'infinity')
             >= months.open_at - interval {{ var("gap_tolerance_days") }} day
-    where
-        items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
-        -- What has no rate counts in no book.
-        and items.mrr is not null
+    where items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
 ),
 
 held as (
@@ -86,7 +83,7 @@ entitlements as (
 
 uses as (
     select account_id, feature, period_start, first_used_date, weeks_used,
-    from {{ ref('int_usage__month_rollup') }}
+    from {{ ref('int_adoption__month_rollup') }}
     where grain = 'account_feature'
 ),
 

@@ -43,15 +43,9 @@ features as (
 ),
 
 users as (
-    select
-        account_id,
-        period_start,
-        users_often_logged_in as healthy_users,
-        users_logged_in as active_users,
-        users_no_longer_logged_in as inactive_users,
-        first_user_date,
-    from {{ ref('int_usage__month_rollup') }}
-    where grain = 'account'
+    select account_id, period_start, healthy_users, active_users, inactive_users,
+    from {{ ref('int_adoption__month_rollup') }}
+    where grain = 'account_users'
 ),
 
 -- From when on an account's use, and that of its users, is told of: only then is seeing none a zero.
@@ -63,7 +57,8 @@ tellers as (
 
 user_tellers as (
     select account_id, min(first_user_date) as first_date,
-    from users
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account'
     group by all
 ),
 

@@ -70,7 +70,7 @@ judged_by as (
 
 accounts as (
     select *
-    from {{ ref('int_usage__month_rollup') }}
+    from {{ ref('int_adoption__month_rollup') }}
     where grain = 'account_rule'
 ),
 

@@ -1,7 +1,7 @@
 -- Every account that is known by the end of a period is in exactly one state of it, by its use in the
 -- period, in the one before, and ever before.
 with usage as (
-    select account_id, period_start, first_date, active_weeks,
+    select account_id, first_date,
     from {{ ref('int_usage__month_rollup') }}
     where grain = 'account' and first_date is not null
 ),
@@ -26,12 +26,12 @@ periods as (
 ),
 
 active as (
-    select account_id, 'month' as period_grain, period_start,
-    from usage
-    where active_weeks is not null
-    union all
-    select distinct account_id, 'week', unnest(active_weeks),
-    from usage
+    select
+        account_id,
+        if(week_start is null, 'month', 'week') as period_grain,
+        coalesce(week_start, period_start) as period_start,
+    from {{ ref('int_usage__active_days') }}
+    where grain = 'account'
 ),
 
 first_active as (

@@ -1,19 +1,17 @@
--- What other models read of a month's use, computed again only when what it is a function of has changed
--- (int_usage__months, code_version): closed months cost a night nothing. Who pays, for what and in which
--- slice changes otherwise and is joined behind.
+-- What other models read of an account's use in a month, computed again only when what it is a function of has
+-- changed: closed months are kept. Who pays and who is in which slice changes otherwise and is joined behind.
+-- Nothing here hangs on a policy, or all figures of use would.
 {{ config(
     materialized = 'incremental',
     unique_key = 'period_start',
-    grain = ['grain', 'account_id', 'feature', 'rule_version', 'rule_segment', 'week_start', 'days_active', 'step_date', 'period_start'],
-    post_hook = "delete from {{ this }} where period_start not in (select period_start from {{ ref('int_usage__months') }})"
+    grain = ['grain', 'account_id', 'step_date', 'period_start'],
+    post_hook = "delete from {{ this }} where period_start not in (select period_start from {{ ref('int_quality__months') }})"
 ) }}
 {%- set trailing_windows = {
     7: {"user": "wau", "account": "weekly_active_accounts"},
     30: {"user": "mau", "account": "monthly_active_accounts"},
 } %}
-{%- set subject = "user_id" if var("min_share_of_users") else "account_id" %}
 {%- set rollup %}
--- A day may count in several months: in its own, and in those that look back on it.
 account_days as (
     select *, date_trunc('month', occurred_date)::date as month_start,
     from {{ ref('int_usage__account_days') }}
@@ -23,49 +21,20 @@ account_days as (
 ),
 
 user_days as (
-    select
-        *,
-        date_trunc('month', occurred_date)::date as month_start,
-        {{ week_start_of('occurred_date') }} as week_start,
+    select *
     from {{ ref('int_usage__user_days') }}
     where
         occurred_date >= (select min(reach_from) from stale)
         and occurred_date < (select max(reach_to) from stale)
 ),
 
+-- Every day with the closes that look at it.
 closes as (
     select
         period_start,
-        close_date,
-        {{ week_start_of('close_date') }} as window_to,
-        window_to - {{ 7 * var("feature_window_weeks") }} as window_from,
         unnest(range(reach_from, close_date, interval 1 day))::date as occurred_date,
         close_date - occurred_date as days_before,
     from stale
-),
-
--- Features.
-account_features as (
-    select
-        account_id,
-        feature,
-        period_start,
-        min(occurred_date) filter (occurred_date >= period_start) as first_used_date,
-        count(distinct {{ week_start_of('occurred_date') }}) filter (
-            occurred_date >= window_from and occurred_date < window_to
-        ) as weeks_used,
-    from {{ ref('int_usage__account_day_features') }}
-    inner join closes using (occurred_date)
-    where
-        occurred_date >= least(period_start, window_from)
-        and occurred_date >= (select min(reach_from) from stale)
-    group by all
-),
-
-features as (
-    select account_id, period_start, count(first_used_date) as features_used,
-    from account_features
-    group by all
 ),
 
 -- The month, and the 28 days up to its close against the 28 before: whole weeks, because use follows the week.
@@ -83,7 +52,6 @@ months as (
         min(occurred_date) as first_date,
         min(occurred_date) filter (events > 0) as first_event_date,
         max(occurred_date) filter (events > 0) as last_event_date,
-        list_sort(list(distinct {{ week_start_of('occurred_date') }}) filter (active_events > 0)) as active_weeks,
     from account_days
     inner join stale on account_days.month_start = stale.period_start
     group by all
@@ -105,151 +73,24 @@ windows as (
     group by all
 ),
 
--- Persons, by the days they were active on in the month and by their logins before its close.
-user_months as (
-    select
-        account_id,
-        user_id,
-        stale.period_start,
-        count(*) filter (active_events > 0) as active_days,
-        min(occurred_date) as first_date,
-    from user_days
-    inner join stale on user_days.month_start = stale.period_start
-    where user_id is not null
-    group by all
-),
-
-user_closes as (
-    select
-        account_id,
-        user_id,
-        period_start,
-        count(*) filter (days_before <= 28 and active_events > 0) as active_days_28d,
-        coalesce(sum(logins) filter (days_before <= {{ var("depth_window_days") }}), 0) as window_logins,
-        coalesce(
-            sum(logins) filter (days_before <= {{ [var("depth_window_days"), var("inactive_user_days")] | max }}), 0
-        ) as all_logins,
-    from user_days
-    inner join closes using (occurred_date)
-    where user_id is not null
-    group by all
-),
-
 users as (
     select
         account_id,
-        period_start,
-        count(*) filter (user_months.active_days > 0) as active_users,
-        min(user_months.first_date) as first_user_date,
-        count(*) filter (active_days_28d > 0) as active_users_28d,
-        count(*) filter (window_logins >= {{ var("healthy_user_logins") }}) as users_often_logged_in,
-        count(*) filter (window_logins between 1 and {{ var("healthy_user_logins") - 1 }}) as users_logged_in,
-        count(*) filter (window_logins = 0 and all_logins > 0) as users_no_longer_logged_in,
-    from user_closes
-    left join user_months using (account_id, user_id, period_start)
-    group by all
-),
-
--- On how many days of a calendar month or week persons were active.
-active_days as (
-    select account_id, period_start, null as week_start, active_days as days_active, count(*) as users,
-    from user_months
-    where active_days > 0
-    group by all
-    union all
-    select account_id, period_start, week_start, days_active, count(*),
-    from (
-        select account_id, user_id, stale.period_start, week_start, count(*) as days_active,
-        from user_days
-        inner join stale on date_trunc('month', week_start)::date = stale.period_start
-        where active_events > 0 and user_id is not null
-        group by all
-    )
-    group by all
-),
-
--- Every rule on every account, whether it comes to be judged by it or not.
-rules as (
-    select
-        adoption_rules.*,
-        stale.period_start,
-        stale.close_date,
-        {{ week_start_of('stale.close_date') }} as window_to,
-        window_to - 7 * window_weeks::integer as window_from,
-    from {{ ref('adoption_rules') }}
-    cross join stale
-),
-
-rule_weeks as (
-    select *, unnest(range(window_from, window_to, interval 7 day))::date as week_start,
-    from rules
-),
-
--- The events that rules ask for by week, and, without a name, all that happened in it.
-weeks as (
-    select
-        account_id,
-        {{ subject }} as subject,
-        event_name,
-        {{ week_start_of('occurred_date') }} as week_start,
-        sum(events) as events,
-        sum(sessions) as sessions,
-    from {{ ref('int_usage__user_day_events') }}
-    where
-        event_name in (select unnest([login_event, key_event]) from rules)
-        and occurred_date >= (select min(window_from) from rules)
-        and occurred_date < (select max(window_to) from rules)
-    group by all
-    union all by name
-    select account_id, {{ subject }} as subject, week_start, sum(events) as events, sum(sessions) as sessions,
+        closes.period_start,
+        count(distinct user_id) filter (active_events > 0 and occurred_date >= period_start) as active_users,
+        count(distinct user_id) filter (active_events > 0 and days_before <= 28) as active_users_28d,
+        min(occurred_date) filter (user_id is not null and occurred_date >= period_start) as first_user_date,
     from user_days
+    inner join closes using (occurred_date)
+    where occurred_date >= period_start or days_before <= 28
     group by all
 ),
 
-subjects as (
-    select
-        weeks.account_id,
-        weeks.subject,
-        rule_weeks.period_start,
-        rule_weeks.rule_version,
-        rule_weeks.segment as rule_segment,
-        any_value(min_weeks) as min_weeks,
-        any_value(min_share_of_sessions)::decimal(9, 6) as min_share_of_sessions,
-        coalesce(sum(events) filter (event_name = login_event), 0) as logins,
-        count(*) filter (event_name = login_event and events >= min_logins_per_week) as weeks_reached,
-        coalesce(sum(sessions) filter (event_name is null), 0) as sessions,
-        coalesce(sum(sessions) filter (event_name = key_event), 0) as key_sessions,
-    from weeks
-    inner join rule_weeks using (week_start)
-    group by all
-),
-
--- Null where all hangs on the sessions and none is told.
-fulfilments as (
-    select
-        *,
-        weeks_reached >= min_weeks
-        and case
-            when min_share_of_sessions = 0 then true
-            when sessions > 0 then key_sessions >= min_share_of_sessions * sessions
-        end as is_fulfilled,
-    from subjects
-),
-
-account_rules as (
-    select
-        account_id,
-        period_start,
-        rule_version,
-        rule_segment,
-        sum(logins)::bigint as window_logins,
-        max(weeks_reached) as weeks_reached,
-        sum(sessions)::bigint as window_sessions,
-        sum(key_sessions)::bigint as window_key_sessions,
-        count(subject) as subjects,
-        count(*) filter (subject is not null and is_fulfilled) as subjects_fulfilling,
-        count(*) filter (subject is not null and is_fulfilled is null) as subjects_untold,
-    from fulfilments
+features as (
+    select account_id, stale.period_start, count(distinct feature) as features_used,
+    from {{ ref('int_usage__account_day_features') }}
+    inner join stale on date_trunc('month', occurred_date) = stale.period_start
+    where occurred_date >= (select min(period_start) from stale)
     group by all
 ),
 
@@ -352,44 +193,27 @@ account_steps as (
     group by all
 ),
 
-rolled_up as (
-    select
-        'account' as grain,
-        * replace (coalesce(active_users, 0) as active_users, coalesce(features_used, 0) as features_used),
+accounts as (
+    select * replace (coalesce(active_users, 0) as active_users, coalesce(features_used, 0) as features_used),
     from windows
-    full join users using (account_id, period_start)
     left join months using (account_id, period_start)
+    left join users using (account_id, period_start)
     left join features using (account_id, period_start)
-    union all by name
-    select 'account_feature' as grain, * from account_features
-    union all by name
-    select 'account_active_days' as grain, * from active_days
-    union all by name
-    select 'account_rule' as grain, * from account_rules
+),
+
+rolled_up as (
+    select 'account' as grain, * from accounts
     union all by name
     select 'account_step' as grain, * from account_steps
 )
 {%- endset %}
-{%- set version = code_version(rollup) %}
 with stale as (
-    select months.* replace (md5(content_key || '{{ version }}') as content_key),
-    from {{ ref('int_usage__months') }} as months
-    {%- if is_incremental() %}
-    anti join {{ this }} as known
-        on
-            known.grain = 'month'
-            and known.period_start = months.period_start
-            and known.content_key = md5(months.content_key || '{{ version }}')
-    {%- endif %}
+    {{ stale_months(code_version(rollup), "select 56") }}
 ),
-{{ rollup }},
+{{ rollup }}
 
 -- A month is known, even where nothing of it counts.
-dated as (
-    select * from rolled_up
-    semi join stale using (period_start)
-    union all by name
-    select 'month' as grain, period_start, content_key from stale
-)
-
-select * from dated
+select * from rolled_up
+semi join stale using (period_start)
+union all by name
+select 'month' as grain, period_start, content_key from stale

@@ -6,10 +6,10 @@ with accounts as (
         if(week_start is null, 'month', 'week') as period_grain,
         coalesce(week_start, period_start) as period_start,
         days_active as active_days,
-        sum(users) as users,
-    from {{ ref('int_usage__month_rollup') }}
+        sum(members) as users,
+    from {{ ref('int_usage__active_days') }}
     left join {{ ref('int_accounts__alike') }} using (account_id)
-    where grain = 'account_active_days'
+    where grain = 'user'
     group by all
 ),
 

@@ -1,0 +1,62 @@
+-- On how many days of a calendar month or week somebody was active, persons counted by account, and accounts;
+-- kept as int_usage__month_rollup keeps its figures. A week counts in the month that it begins in.
+{{ config(
+    materialized = 'incremental',
+    unique_key = 'period_start',
+    grain = ['grain', 'account_id', 'week_start', 'days_active', 'period_start'],
+    post_hook = "delete from {{ this }} where period_start not in (select period_start from {{ ref('int_quality__months') }})"
+) }}
+{%- set rollup %}
+days as (
+    select
+        'user' as grain,
+        account_id,
+        user_id as member_id,
+        date_trunc('month', occurred_date)::date as month_start,
+        {{ week_start_of('occurred_date') }} as week_start,
+    from {{ ref('int_usage__user_days') }}
+    where
+        active_events > 0
+        and user_id is not null
+        and occurred_date >= (select min(reach_from) from stale)
+        and occurred_date < (select max(reach_to) from stale)
+    union all
+    select
+        'account',
+        account_id,
+        null,
+        date_trunc('month', occurred_date)::date,
+        {{ week_start_of('occurred_date') }},
+    from {{ ref('int_usage__account_days') }}
+    where
+        active_events > 0
+        and occurred_date >= (select min(reach_from) from stale)
+        and occurred_date < (select max(reach_to) from stale)
+),
+
+members as (
+    select grain, account_id, member_id, month_start as period_start, null as week_start, count(*) as days_active,
+    from days
+    group by all
+    union all
+    select grain, account_id, member_id, date_trunc('month', week_start)::date, week_start, count(*),
+    from days
+    group by all
+),
+
+rolled_up as (
+    select grain, account_id, period_start, week_start, days_active, count(*) as members,
+    from members
+    group by all
+)
+{%- endset %}
+with stale as (
+    {{ stale_months(code_version(rollup), "select 6", days_ahead = 6) }}
+),
+{{ rollup }}
+
+-- A month is known, even where nothing of it counts.
+select * from rolled_up
+semi join stale using (period_start)
+union all by name
+select 'month' as grain, period_start, content_key from stale
