@@ -218,3 +218,20 @@ def test_every_declared_export_is_a_daily_asset(
     assert daily == exports
     for key in exports:
         assert graph.get(key).group_name == f"raw/{key.path[0]}"
+
+
+def test_incremental_models_prove_the_grain_that_they_state(manifest: Mapping[str, Any]) -> None:
+    nodes = manifest["nodes"].values()
+    stated = {
+        node["attached_node"]: node["test_metadata"]["kwargs"]["columns"]
+        for node in nodes
+        if node["resource_type"] == "test"
+        and (node.get("test_metadata") or {}).get("name") == "unique_grain"
+    }
+    proven = {
+        node["unique_id"]: node["config"]["grain"]
+        for node in nodes
+        if node["config"].get("materialized") == "incremental"
+    }
+    assert proven
+    assert proven == {name: stated[name] for name in proven}

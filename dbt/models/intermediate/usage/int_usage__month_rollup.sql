@@ -207,6 +207,7 @@ rolled_up as (
     select 'account_step' as grain, * from account_steps
 )
 {%- endset %}
+-- Twice 28 days is as far as a figure looks back.
 with stale as (
     {{ stale_months(code_version(rollup), "select 56") }}
 ),
