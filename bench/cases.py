@@ -249,7 +249,8 @@ def backfill(bench: Bench) -> None:
         bench.world.land(data_dir, events=days)
     extracts, builds, plain_extracts, plain_builds = [], [], [], []
     bench.program("first build of all", through, runs=1)
-    shutil.copytree(through / "derived", plain / "derived", dirs_exist_ok=True)
+    for name in ("derived", "closes"):
+        shutil.copytree(through / name, plain / name, dirs_exist_ok=True)
     span = {"first": min(days), "last": max(days)}
     for _ in range(bench.runs):
         environment = {"DATA_DIR": str(through)}
