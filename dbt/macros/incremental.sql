@@ -28,34 +28,52 @@
 {% endmacro %}
 
 
-{#- For a model that keeps months of use: those that it must compute (again), because it does not have them
-    under the content key that they have now. That is a hash of a month's close, of every day of use that a
-    figure of it may look at, and of the `version` of the model's own code. Those days reach from `days_back`
-    before the month (a select of one number) to `days_ahead` after it. The model keeps a row of the grain
-    `month` for each, also where nothing of it counts. -#}
-{% macro stale_months(version, days_back, days_ahead = 0) %}
-    select months.*
-    from (
-        select
-            months.period_start,
-            months.close_date,
-            months.period_start - reach.days as reach_from,
-            months.period_end + {{ days_ahead }} as reach_to,
-            md5(
-                '{{ version }}/' || months.close_date || '/'
-                || coalesce(string_agg(dates.occurred_date || dates.content_key || dates.version order by dates.occurred_date), '')
-            ) as content_key,
-        from {{ ref('int_quality__months') }} as months
-        cross join ({{ days_back }}) as reach(days)
-        left join {{ ref('int_usage__rollup') }} as dates
-            on
-                dates.grain = 'date'
-                and dates.occurred_date >= months.period_start - reach.days
-                and dates.occurred_date < months.period_end + {{ days_ahead }}
-        group by months.period_start, months.close_date, months.period_end, reach.days
-    ) as months
+{#- A model that keeps months of use: the rows that `rollup`, common table expressions up to one named
+    rolled_up, computes of those months (`stale`) that it does not have yet under the content key that they
+    have now. That is a hash of a month's close, of every day of use that a figure of it may look at, and of
+    the model's own code. Those days reach from `days_back` before the month (a select of one number) to
+    `days_ahead` after it. -#}
+{% macro months_kept(rollup, days_back, days_ahead = 0) %}
+with kept_months as (
+    select
+        months.period_start,
+        months.close_date,
+        months.period_start - reach.days as reach_from,
+        months.period_end + {{ days_ahead }} as reach_to,
+        md5(
+            '{{ code_version(rollup) }}/' || months.close_date || '/'
+            || coalesce(string_agg(dates.occurred_date || dates.content_key || dates.version order by dates.occurred_date), '')
+        ) as content_key,
+    from {{ ref('int_quality__months') }} as months
+    cross join ({{ days_back }}) as reach(days)
+    left join {{ ref('int_usage__rollup') }} as dates
+        on
+            dates.grain = 'date'
+            and dates.occurred_date >= months.period_start - reach.days
+            and dates.occurred_date < months.period_end + {{ days_ahead }}
+    group by months.period_start, months.close_date, months.period_end, reach.days
+),
+
+stale as (
+    select *
+    from kept_months
     {%- if is_incremental() %}
     anti join (select period_start, content_key from {{ this }} where grain = 'month') as known
         using (period_start, content_key)
     {%- endif %}
+),
+{{ rollup }}
+
+-- A month is known, even where nothing of it counts.
+select * from rolled_up
+semi join stale using (period_start)
+union all by name
+select 'month' as grain, period_start, content_key from stale
 {% endmacro %}
+
+
+{#- Whether a day of use is one that a stale month may look at. -#}
+{% macro is_within_reach() -%}
+    occurred_date >= (select min(reach_from) from stale)
+        and occurred_date < (select max(reach_to) from stale)
+{%- endmacro %}

@@ -23,6 +23,7 @@
     {%- set relation = this.incorporate(type = "table") -%}
     {%- set new_rows = make_temp_relation(relation) -%}
     {%- set key = config.require("unique_key") -%}
+    {%- set grain = config.require("grain") -%}
     {%- do drop_other_kind(existing, "table") -%}
     {{ run_hooks(pre_hooks) }}
     {%- do run_query("set variable done_until = date '-infinity'") -%}
@@ -32,7 +33,6 @@
                 {{ compiled_code }}
             )
         {%- endcall -%}
-        {%- set grain = config.require("grain") -%}
         {%- if run_query(repeated_rows(new_rows, grain) ~ " limit 1").rows -%}
             {%- do exceptions.raise_compiler_error(this.name ~ " would have several rows of the same " ~ grain | join(", ")) -%}
         {%- endif -%}

@@ -18,9 +18,7 @@ user_days as (
         *,
         {{ week_start_of('occurred_date') }} as week_start,
     from {{ ref('int_usage__user_days') }}
-    where
-        occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+    where {{ is_within_reach() }}
 ),
 
 -- Every day with the closes that look at it.
@@ -45,9 +43,7 @@ account_features as (
         ) as weeks_used,
     from {{ ref('int_usage__account_day_features') }}
     inner join closes using (occurred_date)
-    where
-        occurred_date >= least(period_start, window_from)
-        and occurred_date >= (select min(reach_from) from stale)
+    where occurred_date >= least(period_start, window_from) and {{ is_within_reach() }}
     group by all
 ),
 
@@ -168,13 +164,4 @@ rolled_up as (
     select 'account_rule' as grain, * from account_rules
 )
 {%- endset %}
-with stale as (
-    {{ stale_months(code_version(rollup), reach) }}
-),
-{{ rollup }}
-
--- A month is known, even where nothing of it counts.
-select * from rolled_up
-semi join stale using (period_start)
-union all by name
-select 'month' as grain, period_start, content_key from stale
+{{ months_kept(rollup, reach) }}

@@ -18,8 +18,7 @@ days as (
     where
         active_events > 0
         and user_id is not null
-        and occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+        and {{ is_within_reach() }}
     union all
     select
         'account',
@@ -30,8 +29,7 @@ days as (
     from {{ ref('int_usage__account_days') }}
     where
         active_events > 0
-        and occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+        and {{ is_within_reach() }}
 ),
 
 members as (
@@ -50,13 +48,4 @@ rolled_up as (
     group by all
 )
 {%- endset %}
-with stale as (
-    {{ stale_months(code_version(rollup), "select 6", days_ahead = 6) }}
-),
-{{ rollup }}
-
--- A month is known, even where nothing of it counts.
-select * from rolled_up
-semi join stale using (period_start)
-union all by name
-select 'month' as grain, period_start, content_key from stale
+{{ months_kept(rollup, "select 6", days_ahead = 6) }}

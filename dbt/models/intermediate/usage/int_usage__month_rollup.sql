@@ -15,17 +15,13 @@
 account_days as (
     select *, date_trunc('month', occurred_date)::date as month_start,
     from {{ ref('int_usage__account_days') }}
-    where
-        occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+    where {{ is_within_reach() }}
 ),
 
 user_days as (
     select *
     from {{ ref('int_usage__user_days') }}
-    where
-        occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+    where {{ is_within_reach() }}
 ),
 
 -- Every day with the closes that look at it.
@@ -208,13 +204,4 @@ rolled_up as (
 )
 {%- endset %}
 -- Twice 28 days is as far as a figure looks back.
-with stale as (
-    {{ stale_months(code_version(rollup), "select 56") }}
-),
-{{ rollup }}
-
--- A month is known, even where nothing of it counts.
-select * from rolled_up
-semi join stale using (period_start)
-union all by name
-select 'month' as grain, period_start, content_key from stale
+{{ months_kept(rollup, "select 56") }}
