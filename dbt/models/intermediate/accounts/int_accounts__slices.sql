@@ -8,13 +8,14 @@ with accounts as (
 
 -- The paid row that is open at the as-of day, else the one that ended last.
 plans as (
-    select account_id, plan_tier
+    select
+        account_id,
+        arg_max_null(
+            plan_tier, (coalesce(service_ended_at, timestamp 'infinity'), started_at, mrr, subscription_id)
+        ) as plan_tier,
     from {{ ref('int_revenue__item_periods') }}
     where mrr > 0 and covered_from < coalesce(covered_to, timestamp 'infinity')
-    qualify row_number() over (
-        partition by account_id
-        order by service_ended_at desc nulls first, started_at desc, mrr desc, subscription_id desc
-    ) = 1
+    group by all
 )
 
 select

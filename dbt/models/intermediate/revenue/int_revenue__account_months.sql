@@ -24,7 +24,8 @@ states as (
         first_closes.account_id,
         first_closes.cohort_start,
         months.period_start,
-        closes.mrr is not null as is_covered,
+        -- Unknown where cover goes on at zero: then it stays what it was.
+        case when closes.mrr > 0 then true when closes.mrr is null then false end as is_paying,
         coalesce(closes.mrr, 0) as closing_mrr,
         coalesce(closes.revalued_mrr, 0) as revalued_mrr,
         coalesce(closes.seats, 0) as seats,
@@ -36,28 +37,22 @@ states as (
         on first_closes.account_id = closes.account_id and months.period_start = closes.period_start
 ),
 
--- Where free_after_paid keeps an account on at zero, it is a customer as long as its cover goes on.
-customers as (
-    select
-        *,
-        is_covered and max(period_start) filter (closing_mrr > 0) over by_account
-        > coalesce(max(period_start) filter (not is_covered) over by_account, date '0001-01-01') as is_customer,
-        -- Of a customer that pays nothing, the plan that was paid last.
-        if(is_customer, last_value(plan_tier ignore nulls) over by_account, 'none') as closing_plan,
-    from states
-    window by_account as (partition by account_id order by period_start)
-),
-
+-- Where free_after_paid keeps an account on at zero, it is a customer as long as its cover goes on, on
+-- the plan that was paid last.
 changes as (
     select
         *,
-        lag(is_customer, 1, false) over by_account as was_customer,
+        last_value(is_paying ignore nulls) over by_account as is_customer,
+        coalesce(last_value(is_paying ignore nulls) over before, false) as was_customer,
+        if(is_customer, last_value(plan_tier ignore nulls) over by_account, 'none') as closing_plan,
+        if(was_customer, last_value(plan_tier ignore nulls) over before, 'none') as opening_plan,
         lag(closing_mrr, 1, 0) over by_account as opening_mrr,
         lag(revalued_mrr, 1, 0) over by_account as held_mrr,
         lag(seats, 1, 0) over by_account as opening_seats,
-        lag(closing_plan, 1, 'none') over by_account as opening_plan,
-    from customers
-    window by_account as (partition by account_id order by period_start)
+    from states
+    window
+        by_account as (partition by account_id order by period_start),
+        before as (partition by account_id order by period_start rows between unbounded preceding and 1 preceding)
 ),
 
 moves as (

@@ -44,44 +44,42 @@ counting as (
 ),
 
 {% endif -%}
--- What starts less what has ended is the MRR from there to the next step.
+{% if var("free_after_paid") == "contraction" -%}
+-- How many items begin less how many have ended: cover from there to the next step, paid or free.
 changes as (
-    select account_id, covered_from as changed_at, mrr as amount, 1 as items from counting
-    union all
-    select account_id, covered_until, -mrr, -1 from counting
+    select
+        account_id,
+        unnest([covered_from, covered_until]) as changed_at,
+        unnest([1, -1]) as items,
+        if(mrr > 0, items, 0) as paid_items,
+    from counting
 ),
 
 steps as (
     select
         account_id,
         changed_at,
-        sum(sum(amount)) over by_account as mrr_after,
-        mrr_after - sum(amount) as mrr_before,
         sum(sum(items)) over by_account as items_after,
         items_after - sum(items) as items_before,
+        sum(sum(paid_items)) over by_account as paid_after,
+        paid_after - sum(paid_items) as paid_before,
     from changes
     group by account_id, changed_at
     window by_account as (partition by account_id order by changed_at)
 ),
 
--- Most steps leave a paying account paying; the others are where paid time begins and ends.
+-- Most steps leave a paying account paying; the others are where cover, or paid cover, begins and ends.
 stretches as (
     select
         account_id,
         changed_at as period_from,
         lead(changed_at) over (partition by account_id order by changed_at) as period_to,
-        mrr_after > 0 as is_paid,
+        paid_after > 0 as is_paid,
     from steps
-    where
-        (mrr_after > 0) <> (mrr_before > 0)
-        {%- if var("free_after_paid") == "contraction" %}
-        or (items_after > 0) <> (items_before > 0)
-        {%- endif %}
-    qualify {{ 'items_after > 0' if var('free_after_paid') == 'contraction' else 'is_paid' }}
+    where (paid_after > 0) <> (paid_before > 0) or (items_after > 0) <> (items_before > 0)
+    qualify items_after > 0
 ),
 
-{% if var("free_after_paid") == "contraction" -%}
--- Free time that follows paid time, unless it is but a short hole in it.
 paid_around as (
     select
         *,
@@ -95,16 +93,37 @@ paid_around as (
     window by_account as (partition by account_id order by period_from)
 ),
 
-{% endif -%}
+-- Paid time, and free time that follows it, unless it is but a short hole in it.
 customer_stretches as (
-    {% if var("free_after_paid") == "contraction" -%}
     select * from paid_around
     where is_paid or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
-    {%- else -%}
-    select * from stretches
-    {%- endif %}
 ),
 
+{% else -%}
+-- Paid time begins where no paid item before reaches, and lasts until all before the next have ended.
+beginnings as (
+    select
+        account_id,
+        covered_from as period_from,
+        max(covered_until) over (
+            partition by account_id order by covered_from rows between unbounded preceding and 1 preceding
+        ) as ended_before,
+        max(covered_until) over (partition by account_id) as ends_last,
+    from counting
+    where mrr > 0
+    qualify period_from > ended_before or ended_before is null
+),
+
+customer_stretches as (
+    select
+        account_id,
+        period_from,
+        coalesce(lead(ended_before) over (partition by account_id order by period_from), ends_last) as period_to,
+        true as is_paid,
+    from beginnings
+),
+
+{% endif -%}
 neighbours as (
     select
         account_id,
