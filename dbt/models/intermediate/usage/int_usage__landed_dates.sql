@@ -1,6 +1,5 @@
--- Each landing day is read once for the days that its events happened on and for events that it tells twice,
--- and again only when it is replaced: so a night knows which days of history it touches, and that each event
--- is one row, without reading history.
+-- Each landing day is read once for the days that its events happened on, and again only when it is
+-- replaced: so a night knows which days of history it touches without reading history.
 {{ config(materialized = 'incremental', unique_key = 'landing_date', grain = ['landing_date', 'occurred_date']) }}
 {%- set occurred_date = local_date('occurred_at') %}
 {%- set version = code_version(occurred_date) %}
@@ -23,17 +22,9 @@ dates as (
     from {{ ref('stg_product__events') }}
     where landing_date in (select landing_date from new)
     group by all
-),
-
-repeats as (
-    select landing_date, count(*) - count(distinct event_id) as repeated_events,
-    from {{ ref('stg_product__events') }}
-    where landing_date in (select landing_date from new)
-    group by all
 )
 
 -- A day without events is known too.
-select landing_date, content_key, occurred_date, events, repeated_events
+select landing_date, content_key, occurred_date, events
 from new
 left join dates using (landing_date)
-left join repeats using (landing_date)

@@ -16,8 +16,12 @@ own_days as (
 ),
 
 earlier_days as (
-    select distinct landing_date - unnest(range(1, {{ var("late_arrival_days") }} + 1))::integer as landing_date
+    select distinct own_days.landing_date, known.landing_date as earlier_date
     from own_days
+    inner join {{ ref('int_usage__landed_dates') }} as known
+        on
+            known.landing_date < own_days.landing_date
+            and known.landing_date >= own_days.landing_date - {{ var("late_arrival_days") }}
 ),
 
 -- The bounds, wider than the days in any time zone, spare the reader most of a long file.
@@ -30,22 +34,16 @@ landed as not materialized (
         and occurred_at < (select max(occurred_date) + interval 2 day from stale)
 ),
 
-landed_before as (
-    select event_id, landing_date
-    from {{ ref('stg_product__events') }}
-    where landing_date in (select landing_date from earlier_days)
-),
-
 -- The first landing of an event_id wins; one that comes again within late_arrival_days of the delivery
 -- before is the same event, a later one counts again.
 repeated as (
     select distinct landed.event_id, landed.landing_date
-    from landed
-    inner join landed_before
+    from earlier_days
+    inner join landed using (landing_date)
+    inner join {{ ref('stg_product__events') }} as landed_before
         on
             landed_before.event_id = landed.event_id
-            and landed_before.landing_date < landed.landing_date
-            and landed_before.landing_date >= landed.landing_date - {{ var("late_arrival_days") }}
+            and landed_before.landing_date = earlier_days.earlier_date
 ),
 
 product_events as (
@@ -69,7 +67,7 @@ timed as (
         1 as times,
         epoch_us(
             lead(occurred_at) over (
-                partition by account_id, session_id, occurred_date
+                partition by occurred_date, account_id, session_id
                 order by occurred_at, event_id, landing_date
             )
         ) - epoch_us(occurred_at) as gap,
