@@ -75,16 +75,16 @@ accounts as (
 ),
 
 told as (
-    select account_id, min(occurred_date) as first_date,
-    from {{ ref('int_usage__account_days') }}
-    where events > 0
+    select account_id, min(first_event_date) as first_date,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'account' and first_event_date is not null
     group by all
 ),
 
 told_events as (
-    select event_name, min(occurred_date) as first_date,
-    from {{ ref('int_usage__user_day_events') }}
-    where events > 0
+    select event_name, min(first_event_date) as first_date,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'event' and first_event_date is not null
     group by all
 ),
 

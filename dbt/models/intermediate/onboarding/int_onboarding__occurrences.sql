@@ -9,7 +9,8 @@ with names as (
 
 events as (
     select account_id, event_name, unnest(first_occurred_at) as occurred_at,
-    from {{ ref('int_usage__user_day_events') }}
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'event'
 ),
 
 first_events as (

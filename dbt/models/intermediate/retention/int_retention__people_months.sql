@@ -23,12 +23,9 @@ active_accounts as (
 ),
 
 active_users as (
-    select distinct
-        account_id,
-        user_id,
-        cast(date_trunc('month', occurred_date) as date) as period_start,
-    from {{ ref('int_usage__user_days') }}
-    where user_id is not null and active_events > 0
+    select account_id, user_id, period_start,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'user'
 ),
 
 account_changes as (

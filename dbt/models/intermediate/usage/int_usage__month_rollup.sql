@@ -4,7 +4,7 @@
 {{ config(
     materialized = 'incremental',
     unique_key = 'period_start',
-    grain = ['grain', 'account_id', 'step_date', 'period_start'],
+    grain = ['grain', 'account_id', 'user_id', 'event_name', 'step_date', 'period_start'],
     post_hook = "delete from {{ this }} where period_start not in (select period_start from {{ ref('int_quality__months') }})"
 ) }}
 {%- set trailing_windows = {
@@ -79,6 +79,34 @@ users as (
     from user_days
     inner join closes using (occurred_date)
     where occurred_date >= period_start or days_before <= 28
+    group by all
+),
+
+user_months as (
+    select account_id, user_id, stale.period_start, list_sort(list(occurred_date)) as active_dates,
+    from user_days
+    inner join stale on date_trunc('month', occurred_date) = stale.period_start
+    where active_events > 0 and user_id is not null
+    group by all
+),
+
+-- Of each event that a rule or milestone asks for, as many as a milestone may ask for.
+event_months as (
+    select
+        account_id,
+        events.event_name,
+        stale.period_start,
+        min(occurred_date) filter (events > 0) as first_event_date,
+        list_sort(flatten(list(first_occurred_at)))[:any_value(nth)] as first_occurred_at,
+    from {{ ref('int_usage__user_day_events') }} as events
+    inner join stale on date_trunc('month', occurred_date) = stale.period_start
+    left join (
+        select event_name, max(nth) as nth
+        from {{ ref('onboarding_milestones') }}
+        where source = 'event'
+        group by all
+    ) as milestones using (event_name)
+    where occurred_date >= (select min(period_start) from stale)
     group by all
 ),
 
@@ -201,6 +229,10 @@ rolled_up as (
     select 'account' as grain, * from accounts
     union all by name
     select 'account_step' as grain, * from account_steps
+    union all by name
+    select 'user' as grain, * from user_months
+    union all by name
+    select 'event' as grain, * from event_months
 )
 {%- endset %}
 -- Twice 28 days is as far as a figure looks back.

@@ -19,6 +19,7 @@ seats as (
         (sum(sum(seats)) over (partition by account_id order by changed_at))::bigint as seats,
     from changes
     group by account_id, changed_at
+    having sum(seats) <> 0
 )
 
 select

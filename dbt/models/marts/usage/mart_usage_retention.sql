@@ -2,21 +2,33 @@
 -- age, on it or any later one, or on any day of a bracket. A cell exists once every user of the cohort has
 -- had the chance; what is in progress is absent, never zero.
 {%- set brackets = var("usage_retention_brackets").split(",") | map("trim") | map("int") | list %}
-with active_days as (
+with user_months as (
+    select account_id, user_id, active_dates,
+    from {{ ref('int_usage__month_rollup') }}
+    where grain = 'user'
+),
+
+lives as (
     select
         account_id,
         user_id,
-        min(occurred_date) over (partition by account_id, user_id) as first_date,
-        occurred_date - first_date as age_days,
-        max(occurred_date) over (partition by account_id, user_id) - first_date as last_age_days,
-    from {{ ref('int_usage__user_days') }}
-    where active_events > 0 and user_id is not null
+        min(active_dates[1]) as first_date,
+        max(active_dates[-1]) - first_date as last_age_days,
+    from user_months
+    group by all
 ),
 
+-- A row per user and day, as far as ages are told.
 users as (
-    select {{ week_start_of('first_date') }} as cohort_start, *
-    from active_days
-    where age_days <= {{ [var("usage_retention_days"), brackets[-1]] | max }}
+    select
+        account_id,
+        user_id,
+        {{ week_start_of('first_date') }} as cohort_start,
+        last_age_days,
+        unnest(active_dates) - first_date as age_days,
+    from lives
+    inner join user_months using (account_id, user_id)
+    where active_dates[1] <= first_date + {{ [var("usage_retention_days"), brackets[-1]] | max }}
 ),
 
 cohorts as (
