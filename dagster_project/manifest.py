@@ -61,6 +61,15 @@ def personal_columns(manifest: Manifest) -> set[str]:
     }
 
 
+def grains(manifest: Manifest) -> dict[str, list[str]]:
+    """By model, the columns of which it has one row each: what its unique_grain test proves."""
+    return {
+        manifest["nodes"][test["attached_node"]]["name"]: test["test_metadata"]["kwargs"]["columns"]
+        for test in nodes(manifest, "test")
+        if (test.get("test_metadata") or {}).get("name") == "unique_grain"
+    }
+
+
 def files_below(folder: Path) -> list[Path]:
     """Every file below `folder`, in a stable order, without what Python caches there."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")

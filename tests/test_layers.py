@@ -13,6 +13,7 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from dagster_project.definitions import definitions
+from dagster_project.manifest import grains
 from dagster_project.settings import CHECKOUT
 
 PACKAGE = CHECKOUT / "dagster_project"
@@ -221,16 +222,10 @@ def test_every_declared_export_is_a_daily_asset(
 
 
 def test_incremental_models_prove_the_grain_that_they_state(manifest: Mapping[str, Any]) -> None:
-    nodes = manifest["nodes"].values()
-    stated = {
-        node["attached_node"]: node["test_metadata"]["kwargs"]["columns"]
-        for node in nodes
-        if node["resource_type"] == "test"
-        and (node.get("test_metadata") or {}).get("name") == "unique_grain"
-    }
+    stated = grains(dict(manifest))
     proven = {
-        node["unique_id"]: node["config"]["grain"]
-        for node in nodes
+        node["name"]: node["config"]["grain"]
+        for node in manifest["nodes"].values()
         if node["config"].get("materialized") == "incremental"
     }
     assert proven

@@ -51,6 +51,14 @@ def test_a_release_holds_every_mart_sorted_and_nothing_else(
     assert rows(published, written) == [(1, "x"), (2, "x"), (3, "x")]
 
 
+def test_a_mart_of_known_grain_is_sorted_by_it_alone(tmp_path: Path, warehouse: Path) -> None:
+    with duckdb.connect(str(warehouse)) as db:
+        db.execute("update marts.mart_b set text = chr(123 - id)")
+    published = tmp_path / "published"
+    publish(warehouse, published, release(1), keep=7, grains={"mart_b": ["text"]})
+    assert rows(published, "from mart_b") == [(3, "x"), (2, "y"), (1, "z")]
+
+
 def test_a_release_says_what_it_is_in_its_table_and_beside_it(
     tmp_path: Path, warehouse: Path
 ) -> None:

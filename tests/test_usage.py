@@ -178,6 +178,8 @@ def test_the_nth_event_of_an_account_is_told_whoever_did_it_and_on_whatever_day(
             zip(times, ["u1", "u1", "u2", None, "u2"], strict=True)
         )
     ]
+    # A rule asks for logins, no milestone does.
+    events.append(event("E9", at(DAYS[0], 7), user_id="u1", event_name="login", landing_date=AS_OF))
     asked = {"event_name": "order_placed", "target_days": 30, "is_required": False}
     milestones = [
         {"milestone": f"order_{nth}", "source": "event", "nth": nth, **asked} for nth in (2, 4)
@@ -189,6 +191,11 @@ def test_the_nth_event_of_an_account_is_told_whoever_did_it_and_on_whatever_day(
             "select occurrence_id, occurred_at from intermediate.int_onboarding__occurrences"
             " order by occurrence_id"
         ).fetchall()
+        told = database.sql(
+            "select event_name, min(first_event_date), bool_and(first_occurred_at is null)"
+            " from intermediate.int_usage__month_rollup where grain = 'event' group by all"
+        ).fetchall()
+    assert sorted(told) == [("login", DAYS[0], True), ("order_placed", DAYS[0], False)]
     assert found == [(str(place), when) for place, when in enumerate(sorted(times)[:4], start=1)]
 
 

@@ -13,7 +13,7 @@ import dataclasses
 import datetime as dt
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,11 +50,13 @@ def publish(
     release: Release,
     keep: int,
     write_also: "WriteAlso | None" = None,
+    grains: Mapping[str, Sequence[str]] | None = None,
 ) -> Mapping[str, int]:
     """Release every table of the warehouse's schema `marts`; rows per mart (count).
 
     The table `mart_status` says of each mart how many rows it has, and no_data where it has none.
-    `write_also` may add to the folder of the release before it is switched to.
+    `write_also` may add to the folder of the release before it is switched to. A mart is sorted by
+    its columns of `grains`, of which it must have one row each, else by all that it has.
 
     The newest `keep` releases stay, the new one and the one before it always: somebody may be just
     opening that. A reader that has an older release open keeps reading it. Raises duckdb.Error and
@@ -64,7 +66,7 @@ def publish(
     releases.mkdir(parents=True, exist_ok=True)
     _sweep(published)
     partial = releases / f"{release.release_id}{_UNFINISHED}"
-    rows = _write(warehouse, partial, release, write_also)
+    rows = _write(warehouse, partial, release, write_also, grains or {})
     for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
         sync(file)
     partial.replace(releases / release.release_id)
@@ -96,7 +98,11 @@ def unfinished(published: Path) -> list[Path]:
 
 
 def _write(
-    warehouse: Path, folder: Path, release: Release, write_also: "WriteAlso | None"
+    warehouse: Path,
+    folder: Path,
+    release: Release,
+    write_also: "WriteAlso | None",
+    grains: Mapping[str, Sequence[str]],
 ) -> Mapping[str, int]:
     import duckdb
 
@@ -114,8 +120,9 @@ def _write(
         rows = {}
         for (mart,) in marts:
             # Sorted, so that equal marts are equal files whatever order threads built them in.
+            order = ", ".join(f'"{column}"' for column in grains.get(mart, ())) or "all"
             db.execute(
-                f'create table release."{mart}" as from warehouse.marts."{mart}" order by all'
+                f'create table release."{mart}" as from warehouse.marts."{mart}" order by {order}'
             )
             rows[mart] = _copy_out(db, mart, folder)
         db.execute(

@@ -16,7 +16,9 @@ from dagster_project.core.publish import Release, publish
 from dagster_project.retries import passing_faults
 
 _settings = settings.current()
-_models = manifest.nodes(manifest.load(_settings), "model")
+_manifest = manifest.load(_settings)
+_models = manifest.nodes(_manifest, "model")
+_grains = manifest.grains(_manifest)
 # Taken at import, so that an edit during the run does not pass for what the run was built from.
 _code_state = state.code_state(_settings)
 
@@ -53,7 +55,7 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
     )
     kept = _settings.integer("releases_kept")
     with passing_faults(context):
-        rows = publish(lake.warehouse, lake.published, release, kept, write_also=write_closes)
+        rows = publish(lake.warehouse, lake.published, release, kept, write_closes, _grains)
         closes.settle(lake)
     return dg.MaterializeResult(
         metadata={

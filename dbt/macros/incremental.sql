@@ -72,8 +72,8 @@ select 'month' as grain, period_start, content_key from stale
 {% endmacro %}
 
 
-{#- Whether a day of use is one that a stale month may look at. -#}
+{#- Whether a day of use is one that a stale month may look at. Asked day by day: of what lies outside the
+    first and last of a list DuckDB reads nothing. -#}
 {% macro is_within_reach() -%}
-    occurred_date >= (select min(reach_from) from stale)
-        and occurred_date < (select max(reach_to) from stale)
+    occurred_date in (select cast(unnest(range(reach_from, reach_to, interval 1 day)) as date) from stale)
 {%- endmacro %}

@@ -9,6 +9,12 @@
 {%- endmacro %}
 
 
+{#- A month as a number, which months can be counted through and joined by. -#}
+{% macro month_number(day) -%}
+    datediff('month', date '0001-01-01', {{ day }})
+{%- endmacro %}
+
+
 {#- The UTC instant at which a day of the reporting time zone begins. -#}
 {% macro day_start(local_date) -%}
     timezone('UTC', timezone('{{ var("reporting_timezone") }}', cast({{ local_date }} as timestamp)))

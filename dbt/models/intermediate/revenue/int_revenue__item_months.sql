@@ -1,12 +1,10 @@
-{% set months_before = "datediff('month', date '0001-01-01', " %}
 -- What makes up an account's MRR at a close. revalued_mrr is the same at the rate of the next close.
 with candidates as (
-    -- Every month that a period touches, by its number: a join by time would compare all with all.
+    -- Every month that a period touches: a join by month, where one by time would compare all with all.
     select
         *,
         unnest(range(
-            {{ months_before }}{{ local_date('period_from') }}),
-            {{ months_before }}{{ local_date('period_to') }}) + 1
+            {{ month_number(local_date('period_from')) }}, {{ month_number(local_date('period_to')) }} + 1
         )) as month_number,
     from {{ ref('int_revenue__account_periods') }}
 )
@@ -29,7 +27,7 @@ select
 from candidates as periods
 inner join {{ ref('int_quality__months') }} as months
     on
-        periods.month_number = {{ months_before }}months.period_start)
+        periods.month_number = {{ month_number('months.period_start') }}
         and periods.period_from < months.close_at
         and periods.period_to >= months.close_at
 {% if var("fx_policy") == "period_end" -%}

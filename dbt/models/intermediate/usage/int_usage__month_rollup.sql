@@ -94,11 +94,11 @@ user_months as (
 event_months as (
     select
         account_id,
-        events.event_name,
+        user_day_events.event_name,
         stale.period_start,
         min(occurred_date) filter (events > 0) as first_event_date,
         list_sort(flatten(list(first_occurred_at)))[:any_value(nth)] as first_occurred_at,
-    from {{ ref('int_usage__user_day_events') }} as events
+    from {{ ref('int_usage__user_day_events') }} as user_day_events
     inner join stale on date_trunc('month', occurred_date) = stale.period_start
     left join (
         select event_name, max(nth) as nth
@@ -106,7 +106,7 @@ event_months as (
         where source = 'event'
         group by all
     ) as milestones using (event_name)
-    where occurred_date >= (select min(period_start) from stale)
+    where {{ is_within_reach() }}
     group by all
 ),
 
@@ -114,7 +114,7 @@ features as (
     select account_id, stale.period_start, count(distinct feature) as features_used,
     from {{ ref('int_usage__account_day_features') }}
     inner join stale on date_trunc('month', occurred_date) = stale.period_start
-    where occurred_date >= (select min(period_start) from stale)
+    where {{ is_within_reach() }}
     group by all
 ),
 

@@ -15,6 +15,7 @@ own_days as (
     from stale
 ),
 
+-- What landed shortly before; where nothing did, no event can have come before.
 earlier_days as (
     select distinct own_days.landing_date, known.landing_date as earlier_date
     from own_days
@@ -44,6 +45,7 @@ repeated as (
         on
             landed_before.event_id = landed.event_id
             and landed_before.landing_date = earlier_days.earlier_date
+    where landed_before.landing_date in (select earlier_date from earlier_days)
 ),
 
 product_events as (

@@ -18,7 +18,7 @@ lives as (
     group by all
 ),
 
--- A row per user and day, as far as ages are told.
+-- A row per user and day of the months in which ages are told.
 users as (
     select
         account_id,
