@@ -28,6 +28,7 @@ from dagster_project.core import samples
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.samples import delivery
+from dagster_project.manifest import grains
 from dagster_project.settings import CHECKOUT
 
 BROKEN = Path("landing/crm/users/2025-06-30.csv.gz")
@@ -314,15 +315,11 @@ def test_every_column_that_is_documented_exists_and_the_other_way_round(
 def test_every_model_s_description_ends_with_its_grain_and_a_test_proves_it(
     manifest: Mapping[str, Any],
 ) -> None:
-    proven = {
-        test["attached_node"]
-        for test in manifest["nodes"].values()
-        if test.get("test_metadata") and test["test_metadata"]["name"] == "unique_grain"
-    }
+    proven = grains(dict(manifest))
     for unique_id, node in manifest["nodes"].items():
         if node["resource_type"] in ("model", "seed"):
             assert "one row" in node["description"].rpartition("; ")[2], unique_id
-            assert unique_id in proven, unique_id
+            assert node["name"] in proven, unique_id
 
 
 def test_only_the_default_folder_gets_samples(

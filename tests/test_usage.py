@@ -498,7 +498,11 @@ def test_events_without_a_user_count_for_the_account_and_for_nobody(
         assert unknown["dau"] == 1
 
 
-def test_seats_are_those_paid_for_at_the_end_of_the_day(compile_models: CompileModels) -> None:
+@pytest.mark.parametrize(("zone", "on_the_day"), [("UTC", 8), ("Asia/Tokyo", 5)])
+def test_seats_are_those_paid_for_at_the_end_of_the_day(
+    compile_models: CompileModels, zone: str, on_the_day: int
+) -> None:
+    """What changes at 18:00 UTC changes on the next day in Tokyo."""
     change = datetime(2024, 5, 10, 18)
     world = World(
         AS_OF,
@@ -509,12 +513,13 @@ def test_seats_are_those_paid_for_at_the_end_of_the_day(compile_models: CompileM
         ],
     )
     days = [date(2024, 4, 30), date(2024, 5, 1), date(2024, 5, 9), date(2024, 5, 10), AS_OF]
-    with closing(built(compile_models, clicks("u1", *days), world=world)) as database:
+    models = usage_models(compile_models, Rules(reporting_timezone=zone))
+    with closing(models.build(world, product__events=landed(clicks("u1", *days)))) as database:
         seats = {
             row["period_start"]: row["licensed_users"]
             for row in rows(database, "marts.mart_usage_account_day")
         }
-    assert seats == dict(zip(days, (0, 5, 5, 8, 8), strict=True))
+    assert seats == dict(zip(days, (0, 5, 5, on_the_day, 8), strict=True))
 
 
 def test_time_of_two_users_is_capped_for_each_and_that_of_nobody_is_not(

@@ -305,7 +305,7 @@ clicks = st.fixed_dictionaries(
     {
         "number": st.integers(1, 4),
         # Some of a month that closed too long ago for a new day to touch it.
-        "days_late": st.sampled_from([*range(6), 150, 180]),
+        "days_late": st.sampled_from([*range(6), 90, 150, 180]),
         "hour": st.integers(0, 23),
         "user_id": st.sampled_from(["u1", "u2", None]),
         "session_id": st.sampled_from([None, "s"]),

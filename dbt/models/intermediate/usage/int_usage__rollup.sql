@@ -15,7 +15,7 @@ own_days as (
     from stale
 ),
 
--- What landed shortly before; where nothing did, no event can have come before.
+-- What landed shortly before, where the same events may have come; often, as with the first file, nothing did.
 earlier_days as (
     select distinct own_days.landing_date, known.landing_date as earlier_date
     from own_days
