@@ -35,17 +35,22 @@ landed as not materialized (
         and occurred_at < (select max(occurred_date) + interval 2 day from stale)
 ),
 
+landed_before as (
+    select event_id, landing_date
+    from {{ ref('stg_product__events') }}
+    where landing_date in (select earlier_date from earlier_days)
+),
+
 -- The first landing of an event_id wins; one that comes again within late_arrival_days of the delivery
 -- before is the same event, a later one counts again.
 repeated as (
     select distinct landed.event_id, landed.landing_date
     from earlier_days
     inner join landed using (landing_date)
-    inner join {{ ref('stg_product__events') }} as landed_before
+    inner join landed_before
         on
             landed_before.event_id = landed.event_id
             and landed_before.landing_date = earlier_days.earlier_date
-    where landed_before.landing_date in (select earlier_date from earlier_days)
 ),
 
 product_events as (
