@@ -45,7 +45,7 @@ def load(settings: Settings) -> Manifest:
     return loaded
 
 
-def nodes(manifest: Manifest, resource_type: str) -> list[Mapping[str, Any]]:
+def nodes(manifest: Mapping[str, Any], resource_type: str) -> list[Mapping[str, Any]]:
     """The nodes of one type (model, seed, test, ...), by name."""
     found = (node for node in manifest["nodes"].values() if node["resource_type"] == resource_type)
     return sorted(found, key=lambda node: str(node["name"]))
@@ -61,7 +61,7 @@ def personal_columns(manifest: Manifest) -> set[str]:
     }
 
 
-def grains(manifest: Manifest) -> dict[str, list[str]]:
+def grains(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
     """By model, the columns of which it has one row each: what its unique_grain test proves."""
     return {
         manifest["nodes"][test["attached_node"]]["name"]: test["test_metadata"]["kwargs"]["columns"]

@@ -222,7 +222,7 @@ def test_every_declared_export_is_a_daily_asset(
 
 
 def test_incremental_models_prove_the_grain_that_they_state(manifest: Mapping[str, Any]) -> None:
-    stated = grains(dict(manifest))
+    stated = grains(manifest)
     proven = {
         node["name"]: node["config"]["grain"]
         for node in manifest["nodes"].values()

@@ -315,7 +315,7 @@ def test_every_column_that_is_documented_exists_and_the_other_way_round(
 def test_every_model_s_description_ends_with_its_grain_and_a_test_proves_it(
     manifest: Mapping[str, Any],
 ) -> None:
-    proven = grains(dict(manifest))
+    proven = grains(manifest)
     for unique_id, node in manifest["nodes"].items():
         if node["resource_type"] in ("model", "seed"):
             assert "one row" in node["description"].rpartition("; ")[2], unique_id
