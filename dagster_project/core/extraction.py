@@ -313,7 +313,7 @@ class Extractor:
                 f"copy (select {part.number} as part{values}, reason,"
                 f" case when reason is not null then {raw_text(part)} end as raw"
                 f" from ({judged(export, [part], sentinel)}))"
-                f" to {literal(str(file))} (format parquet, compression zstd)"
+                f" to {literal(str(file))} (format parquet)"
             ),
         )
         if self._query("from duckdb_tables() where table_name = 'faults'"):

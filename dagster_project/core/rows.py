@@ -164,13 +164,18 @@ def _parsed(column: Column, text: str, time_zone: str) -> str:
     if column.type == "timestamp":
         value = f"make_timestamp(epoch_us(try_cast({text} as timestamptz)))"
     branches = f"when regexp_full_match({text}, {literal(shape)}) then {value}"
-    # A text just as DuckDB writes the value has the shape and no offset; telling so takes a third
-    # of the time that the shape and the time zone take.
+    # A text just as DuckDB writes the value, or ISO 8601 in UTC, has the shape; telling so takes
+    # less time than the shape and the time zone take.
+    written = []
     if column.type in ("bigint", "integer", "date") or (column.type, time_zone) == (
         "timestamp",
         "UTC",
     ):
-        branches = f"when {plain}::varchar = {text} then {plain} {branches}"
+        written.append(f"{plain}::varchar = {text}")
+    if column.type == "timestamp":
+        written.append(f"strftime({plain}, '%Y-%m-%dT%H:%M:%SZ') = {text}")
+    if written:
+        branches = f"when {' or '.join(written)} then {plain} {branches}"
     return f"case {branches} end"
 
 
