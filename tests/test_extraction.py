@@ -906,6 +906,54 @@ def test_unknown_columns_are_kept_out_and_reported_as_drift(world: World) -> Non
     assert [len(row) for row in world.raw()] == [6, 6]
 
 
+def test_keys_of_lines_without_any_contracted_column_are_no_columns(world: World) -> None:
+    good = '{"invoice_id": "a", "amount_minor": 1, "status": "open", "yy": 1}'
+    world.land(f"{DAY}.jsonl", f'{good}\n{{"user0@example.com": {{"status": "open"}}}}\n["zz"]\n')
+    assert world.extract().drift == ("yy",)
+
+
+@pytest.mark.parametrize("line", ["", "not json\n", "\xff\n"])
+def test_jsonl_of_more_columns_than_anybody_means_fails_its_day(world: World, line: str) -> None:
+    rows = [
+        json.dumps({"invoice_id": f"{i}", "amount_minor": 1, "status": "open", f"{i}@b.c": i})
+        for i in range(5_000)
+    ]
+    content = "\n".join(rows[:4_997]) + "\n" + line
+    world.land(f"{DAY}.jsonl", content.encode("latin-1"))
+    assert len(world.extract().drift) == 4_997
+    content = "\n".join(rows) + "\n" + line
+    world.land(f"{DAY}.jsonl", content.encode("latin-1"))
+    failed = world.extract()
+    assert failed.error == f"{DAY}.jsonl: has more than 5,000 columns"
+    assert failed.drift == ()
+
+
+def test_the_parts_of_a_day_have_not_too_many_columns_between_them(world: World) -> None:
+    for name, first in (("1.csv", 0), ("2.csv", 3_000)):
+        more = ",".join(f"c{i}" for i in range(first, first + 3_000))
+        world.land(f"{DAY}/{name}", f"{HEADER},{more}\n")
+    failed = world.extract()
+    assert failed.error == f"{DAY}/2.csv: has, with the files before it, more than 5,000 columns"
+    assert failed.drift == ()
+
+
+def test_an_unknown_column_of_endless_name_is_cut_short(world: World) -> None:
+    for name, content in (
+        ("csv", f"{HEADER},{'x' * 999}\na,1,,open,,,\n"),
+        ("jsonl", f'{{"invoice_id":"b","amount_minor":1,"status":"open","{"x" * 999}":1}}\n'),
+    ):
+        path = world.land(f"{DAY}.{name}", content)
+        assert world.extract().drift == ("x" * 200,)
+        path.unlink()
+
+
+def test_a_day_that_is_refused_names_no_columns(world: World) -> None:
+    world.rules = replace(RULES, max_reject_share=0.5)
+    world.land(f"{DAY}.csv", f"{HEADER},ann@example.com\na,x,,open,,,1\n")
+    line = world.extract()
+    assert (line.status, line.drift) == ("failed", ())
+
+
 def test_a_day_with_too_many_rejects_fails_and_still_shows_them(world: World) -> None:
     world.rules = replace(RULES, max_reject_share=0.5)
     assert counts(world.extract_rows("a,1,,open,,", "b,x,,open,,")) == (2, 1, 1, 0)

@@ -71,6 +71,17 @@ def test_a_failed_correction_keeps_the_day_and_marks_it_stale(
     assert (day["status"], day["rows_in"], day["error"]) == ("stale", 3, "it is broken")
 
 
+def test_new_columns_are_those_of_what_is_in_raw(compile_models: CompileModels) -> None:
+    attempts = [
+        attempt(1, "crm/accounts", TENTH, "ok", 3) | {"drift": ["note"]},
+        attempt(2, "crm/accounts", TENTH, "failed") | {"drift": ["ann@example.com"]},
+        attempt(3, "crm/accounts", TWENTIETH, "failed") | {"drift": ["ann@example.com"]},
+    ]
+    found = quality(compile_models, attempts)
+    assert found["accounts", TENTH]["new_columns"] == ["note"]
+    assert found["accounts", TWENTIETH]["new_columns"] == []
+
+
 def test_a_repaired_day_is_ok_and_missing_days_are_counted(compile_models: CompileModels) -> None:
     attempts = [
         attempt(1, "crm/accounts", TENTH, "ok", 3),

@@ -204,8 +204,8 @@ class Extraction:
     """One attempt to extract one landing day of one export; one line of the ledger.
 
     `rows_in` = accepted + rejected + superseded; a failed day has zeros and says why in `error`.
-    `reasons` says why rows were rejected, and how many for each; `drift` names columns of the files
-    that the contract does not know.
+    `reasons` says why rows were rejected, and how many for each; `drift` names columns of accepted
+    files that the contract does not know.
     """
 
     system: str

@@ -35,6 +35,7 @@ from dagster_project.core.exports import (
     sha256_of,
 )
 from dagster_project.core.files import (
+    MOST_COLUMNS,
     FileFault,
     Part,
     check_header,
@@ -53,6 +54,9 @@ from dagster_project.core.rows import (
     raw_text,
     source_of,
 )
+
+# MOST_COLUMNS names of this length fit in a line of the ledger that DuckDB reads (16 MB).
+_LONGEST_NAME = 200
 
 
 class AccountingError(RuntimeError):
@@ -150,13 +154,13 @@ class Extractor:
                 raise FileFault(f"{day} lies before the first day, {self._rules.first_day}")
             self._query(f"set TimeZone = {literal(export.time_zone)}")
             parts = [self._part(number, path, export) for number, path in enumerate(paths)]
-            line = replace(line, drift=self._drift(export, parts))
+            drift = self._drift(export, parts)
             counts = self._swiftly(export, day, parts) or self._carefully(export, day, parts)
             hashing.result()
             if landed_stats(folder, paths) != stats:
                 raise FileFault("the files changed while they were read")
             reasons = self._commit(export, day, counts)
-            line = replace(line, status="ok", **vars(counts), reasons=reasons)
+            line = replace(line, status="ok", **vars(counts), reasons=reasons, drift=drift)
         except FileFault as fault:
             line = replace(line, error=str(fault))
         finally:
@@ -185,24 +189,39 @@ class Extractor:
         return part
 
     def _drift(self, export: Export, parts: Sequence[Part]) -> tuple[str, ...]:
-        """Names in the files that the contract does not know."""
-        names = {name for part in parts for name in part.names if name}
+        """Names in the files that the contract does not know, cut to a length that one reads.
+
+        Raises FileFault for more names than anybody means: the ledger is to stay readable.
+        """
+        names: set[str] = set()
         for part in parts:
-            if part.format == "jsonl":
-                names |= self._names_in_lines(part)
+            found = self._names_in_lines(part, export) if part.format == "jsonl" else part.names
+            if len(found) > MOST_COLUMNS:
+                raise FileFault(f"{part.file}: has more than {MOST_COLUMNS:,} columns")
+            names.update(name[:_LONGEST_NAME] for name in found if name)
+            if len(names) > MOST_COLUMNS:
+                raise FileFault(
+                    f"{part.file}: has, with the files before it, more than {MOST_COLUMNS:,}"
+                    " columns"
+                )
         return tuple(sorted(names - {column.name for column in export.columns}))
 
-    def _names_in_lines(self, part: Part) -> set[str]:
-        # Lines of one writer have the same keys: distinct lists before distinct names.
-        keys = "distinct case when json_valid(line) then json_keys(line) end as names"
+    def _names_in_lines(self, part: Part, export: Export) -> list[str]:
+        """Keys of the lines that hold a contracted column, one more than MOST_COLUMNS at most: what
+        keys another line has may be its content, such as an e-mail address for each person."""
+        known = ", ".join(literal(column.name) for column in export.columns)
+        # Not distinct lists first, which is faster, but a file of ever other keys would be kept
+        # whole. As it is, DuckDB stops reading at the limit.
         found = self._read(
             part,
             lambda sentinel: (
-                f"select distinct unnest(names) from (select {keys} from"
-                f" {source_of([part], is_careful=sentinel is not None)})"
+                f"select distinct left(unnest(if(list_has_any(names, [{known}]), names, [])),"
+                f" {_LONGEST_NAME}) from (select case when json_valid(line) then json_keys(line)"
+                f" end as names from {source_of([part], is_careful=sentinel is not None)})"
+                f" limit {MOST_COLUMNS + 1}"
             ),
         )
-        return {name for (name,) in found}
+        return [name for (name,) in found]
 
     def _swiftly(self, export: Export, day: date, parts: Sequence[Part]) -> Counts | None:
         """The rows of all parts in one stream to Parquet; None at the first doubt."""

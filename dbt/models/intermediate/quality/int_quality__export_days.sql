@@ -23,7 +23,7 @@ days as (
         coalesce(arg_max(rows_superseded, seq) filter (status = 'ok'), 0) as rows_superseded,
         arg_max(reasons, seq) filter (status = 'ok') as reasons,
         max_by(error, seq) as error,
-        max_by(drift, seq) as drift,
+        arg_max(drift, seq) filter (status = 'ok') as drift,
         arg_max(content_key, seq) filter (status = 'ok') as content_key,
     from attempts
     group by all
