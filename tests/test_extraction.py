@@ -762,6 +762,8 @@ GOOD = f"{HEADER}\na,1,,open,,\n".encode()
         (".csv", HEADER.encode() + b"," * 70_000 + b"\na,1,,open,,\n", "has 70,006 columns"),
         (".csv.gz", gzip.compress(GOOD * 99)[:-20], "truncated gzip"),
         (".csv.gz", gzip.compress(GOOD)[:-4], "truncated gzip"),
+        (".csv.gz", b"", "truncated gzip, the file ends before its data does"),
+        (".jsonl.gz", b"", "truncated gzip, the file ends before its data does"),
         (".csv.gz", gzip.compress(GOOD)[:-8] + bytes(8), "not a sound gzip file (CRC check failed"),
         (".jsonl.gz", b"{}\n", "not a sound gzip file"),
         (".parquet", b"PAR1", "cannot be read as parquet"),

@@ -161,6 +161,8 @@ def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:
     """The file unpacked by Python's gzip, which checks the CRC and the length; DuckDB does not."""
     size = 0
     try:
+        if path.stat().st_size == 0:
+            raise EOFError  # which Python takes for a sound file of nothing
         with gzip.open(path) as source, target.open("wb") as copy:
             while block := source.read(min(_BLOCK, limit + 1)):
                 size += len(block)
