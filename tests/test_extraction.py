@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.core import extraction
+from dagster_project.core import extraction, files
 from dagster_project.core.exports import (
     Column,
     ContractError,
@@ -885,6 +885,46 @@ def test_a_day_folder_that_cannot_be_listed_fails_its_day_alone(
         assert world.stale() == []
     assert world.stale() == [DAY]
     assert world.extract().is_ok
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl"])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_line_without_end_is_not_read_whole_but_fails_its_day(
+    world: World, monkeypatch: pytest.MonkeyPatch, extension: str, end: str
+) -> None:
+    monkeypatch.setattr(files, "_GLIMPSE", 16)
+    monkeypatch.setattr(files, "_LONGEST_RECORD", 200)
+    row = {**TABLE[0], "discount": ""}
+    length = len(encoded([row], extension).splitlines()[-1])
+    longest = row | {"invoice_id": "a" * (201 - length)}
+    # Read carefully, because there is a bad row, and mended, because there are two line ends.
+    lines = encoded([longest, row | {"status": "gone"}, longest], extension).splitlines()
+    lines[-2] += b"\r"
+    world.land(f"{DAY}.{extension}", b"\n".join(lines) + end.encode())
+    assert counts(world.extract()) == (3, 1, 1, 1)
+    world.land(f"{DAY}.{extension}", b"\n".join(lines) + b" " + end.encode())
+    assert world.extract().error == f"{DAY}.{extension}: a line is longer than 200 bytes"
+
+
+def test_a_quoted_field_may_hold_more_than_the_longest_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_GLIMPSE", 16)
+    monkeypatch.setattr(files, "_LONGEST_RECORD", 200)
+    text = "a line\n" * 99
+    assert counts(world.extract_rows(f'"{text}",1,,open,,')) == (1, 1, 0, 0)
+    assert world.raw()[0][0] == text
+
+
+@pytest.mark.parametrize("size", [16, 100])
+def test_of_a_line_too_long_no_more_is_read_than_tells_so(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(files, "_LONGEST_RECORD", 200)
+    source = io.BytesIO(b"short\n" + b"x" * 9_999)
+    with pytest.raises(files.FileFault, match=r"^x\.csv: a line is longer than 200"):
+        list(files._lines("x.csv", source, size))
+    assert source.tell() <= 300
 
 
 def test_one_bad_part_fails_the_whole_day(world: World) -> None:

@@ -29,7 +29,8 @@ _BLANK_LINE = re.compile(rb"\n[\r\n]")
 _BLOCK = 1 << 24
 # What is only looked through stays in the processor's cache: four times as fast.
 _GLIMPSE = 1 << 18
-# DuckDB refuses a line above 2 MB; a "record" longer than this is a quote left open.
+# DuckDB refuses a line above 2 MB. A line longer than this is no line of rows, and would be read
+# whole into memory; a "record" longer than this is a quote left open.
 _LONGEST_RECORD = 1 << 26
 _LONGEST_HEADER = 1 << 20
 LONGEST_SENTENCE = 600
@@ -84,7 +85,7 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     if format_.endswith(".gz"):
         path = _unpacked(file, path, work / f"{number}.unpacked", limit)
     format_ = format_.removesuffix(".gz")
-    has_quotes, is_uneven = _survey(path)
+    has_quotes, is_uneven = _survey(file, path)
     if format_ == "jsonl":
         has_quotes = False  # none that a line end could hide in
     if is_uneven:
@@ -105,8 +106,8 @@ def without_blank_lines(part: Part, work: Path) -> Part:
     """
     if part.format == "parquet":
         return part
-    with part.path.open("rb") as file:
-        blocks = _lines(file, _GLIMPSE)
+    with part.path.open("rb") as source:
+        blocks = _lines(part.file, source, _GLIMPSE)
         if not any(_BLANK_LINE.search(block) or block[:1] in b"\r\n" for block in blocks):
             return part
     target = work / f"{part.number}.unblanked"
@@ -175,20 +176,27 @@ def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:
     return target
 
 
-def _lines(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Blocks of some `size` bytes that end at a line feed, so that no CRLF is cut in two."""
-    while block := file.read(size):
-        yield block + file.readline()
+def _lines(file: str, source: BinaryIO, size: int) -> Iterator[bytes]:
+    """Blocks of some `size` bytes that end at a line feed, so that no CRLF is cut in two.
+
+    Raises FileFault for a line longer than _LONGEST_RECORD, of which no more is read.
+    """
+    while block := source.read(size):
+        room = _LONGEST_RECORD - (len(block) - block.rfind(b"\n") - 1)
+        rest = source.readline(room + 1)
+        if len(rest) > room and not rest.endswith(b"\n"):
+            raise FileFault(f"{file}: a line is longer than {_LONGEST_RECORD:,} bytes")
+        yield block + rest
 
 
-def _survey(path: Path) -> tuple[bool, bool]:
+def _survey(file: str, path: Path) -> tuple[bool, bool]:
     r"""Whether a file holds quotes; whether its line ends stop DuckDB's parser: mixed, lone \r, or
     one before the header.
     """
     has_quotes = has_lf = has_crlf = False
-    with path.open("rb") as file:
-        is_uneven = file.peek(1)[:1] in (b"\r", b"\n")
-        for block in _lines(file, _GLIMPSE):
+    with path.open("rb") as source:
+        is_uneven = source.peek(1)[:1] in (b"\r", b"\n")
+        for block in _lines(file, source, _GLIMPSE):
             has_quotes = has_quotes or b'"' in block
             if is_uneven:
                 continue
@@ -206,7 +214,7 @@ def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
     """A copy with every record ended by one line feed; line ends within quotes stay as they are."""
     rest = b""
     with path.open("rb") as source, target.open("wb") as copy:
-        for block in _lines(source, _BLOCK):
+        for block in _lines(file, source, _BLOCK):
             if not has_quotes:
                 begun = block if copy.tell() else block.lstrip(b"\r\n")
                 copy.write(_LINE_ENDS.sub(b"\n", begun))
