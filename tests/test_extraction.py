@@ -346,6 +346,25 @@ def test_blank_lines_between_rows_are_skipped_and_not_counted(world: World) -> N
     ]
 
 
+@pytest.mark.parametrize("block", [16, 61])
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n\r\n\n\n"])
+@pytest.mark.parametrize("kind", ["csv", "csv with quotes", "jsonl"])
+def test_blank_lines_are_no_rows_wherever_a_block_of_the_file_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, end: str, block: int
+) -> None:
+    monkeypatch.setattr(files, "_BLOCK", block)
+    rows = [TABLE[0] | {"invoice_id": f"a{i}"} for i in range(4)]
+    rows[2] |= {"amount_minor": "x"}
+    extension, is_quoted = kind.split()[0], "quotes" in kind
+    lines = encoded(rows, extension).decode().splitlines()
+    text = end.join([*lines, "broken"]) + end
+    world.land(f"{DAY}.{extension}", text.replace("a1", '"a\n\n1"') if is_quoted else text)
+    assert counts(world.extract()) == (5, 3, 2, 0)
+    fault = "malformed_row" if extension == "csv" else "invalid_json"
+    assert world.rejects() == [(3, "not_a_bigint: amount_minor"), (5, fault)]
+    assert [row[0] for row in world.raw()] == ["a0", "a\n\n1" if is_quoted else "a1", "a3"]
+
+
 def test_row_numbers_count_records_whatever_stands_before_them(world: World) -> None:
     world.extract_rows(
         '"a\nb",1,,open,,',  # 1
@@ -893,6 +912,7 @@ def test_a_line_without_end_is_not_read_whole_but_fails_its_day(
     world: World, monkeypatch: pytest.MonkeyPatch, extension: str, end: str
 ) -> None:
     monkeypatch.setattr(files, "_GLIMPSE", 16)
+    monkeypatch.setattr(files, "_BLOCK", 32)
     monkeypatch.setattr(files, "_LONGEST_RECORD", 200)
     row = {**TABLE[0], "discount": ""}
     length = len(encoded([row], extension).splitlines()[-1])

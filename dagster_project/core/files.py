@@ -216,8 +216,8 @@ def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
     with path.open("rb") as source, target.open("wb") as copy:
         for block in _lines(file, source, _BLOCK):
             if not has_quotes:
-                begun = block if copy.tell() else block.lstrip(b"\r\n")
-                copy.write(_LINE_ENDS.sub(b"\n", begun))
+                # What came before ended at a line feed: line ends at the start are blank lines.
+                copy.write(_LINE_ENDS.sub(b"\n", block.lstrip(b"\r\n")))
                 continue
             rest += block
             matched = _CSV_RECORDS.match(rest)
