@@ -68,6 +68,15 @@ def test_a_day_is_its_folder_and_all_its_files_together(lake: Lake) -> None:
     assert lake.landed_day("crm", "accounts", DAY) == lake.landed_days("crm", "accounts")[DAY]
 
 
+@pytest.mark.parametrize("stray", ["2024-01-05.csv/part.csv", "2024-01-05.parquet/"])
+def test_a_folder_named_as_a_file_is_no_part_of_the_day_beside_it(lake: Lake, stray: str) -> None:
+    folder = land(lake, "2024-01-05.jsonl", stray)
+    parts = (folder / "2024-01-05.jsonl",)
+    assert lake.landed_days("crm", "accounts") == {DAY: parts}
+    assert lake.landed_day("crm", "accounts", DAY) == parts
+    assert lake.stray_names("crm", "accounts") == [stray.split("/")[0]]
+
+
 def test_days_come_in_order(lake: Lake) -> None:
     land(lake, "2024-02-01.csv", "2023-12-31.csv", "2024-01-05/x.csv")
     assert list(lake.landed_days("crm", "accounts")) == [
@@ -95,6 +104,7 @@ def test_days_come_in_order(lake: Lake) -> None:
 def test_other_names_are_stray_and_never_a_day(lake: Lake, name: str) -> None:
     land(lake, name)
     assert lake.landed_days("crm", "accounts") == {}
+    assert lake.landed_day("crm", "accounts", DAY) == ()
     assert lake.stray_names("crm", "accounts") == [name.split("/")[0]]
 
 

@@ -106,8 +106,8 @@ class Lake:
     def landed_day(self, system: str, export: str, day: date) -> tuple[Path, ...]:
         """The parts of one day, as in `landed_days`; empty when it has not landed."""
         folder = self.landing(system, export)
-        names = [str(day), *(f"{day}.{ext}" for ext in FORMATS)]
-        return tuple(sorted(part for name in names for part in _parts(folder / name)))
+        paths = [folder / name for name in (str(day), *(f"{day}.{ext}" for ext in FORMATS))]
+        return tuple(sorted(p for path in paths if _day_of(path) == day for p in _parts(path)))
 
     def landed_exports(self) -> list[tuple[str, str]]:
         """(system, export) of every folder in landing, declared or not."""
@@ -188,6 +188,7 @@ def _is_ignored(name: str) -> bool:
 
 
 def _day_of(path: Path) -> date | None:
+    """The day that a name in a landing folder belongs to, or None: it is stray."""
     stem, _, extension = path.name.partition(".")
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stem):
         return None
