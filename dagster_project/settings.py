@@ -159,7 +159,8 @@ def _is_number(value: Scalar) -> bool:
 
 def _is_date(value: Scalar) -> bool:
     try:
-        return bool(dt.date.fromisoformat(str(value)))
+        # Also takes 20240101 and 2024-W01-1, which SQL does not.
+        return dt.date.fromisoformat(str(value)).isoformat() == str(value)
     except ValueError:
         return False
 
