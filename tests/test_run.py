@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -322,16 +323,68 @@ def test_every_model_s_description_ends_with_its_grain_and_a_test_proves_it(
             assert node["name"] in proven, unique_id
 
 
-def test_only_the_default_folder_gets_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    """Settings of a first run: it gets few samples, and builds nothing."""
     few = partial(samples.generate, accounts=2, days=1, events_per_account=5)
     monkeypatch.setattr(samples, "generate", few)
     monkeypatch.setattr(night_of_jobs, "run", lambda _: True)
     monkeypatch.setattr(settings, "DEFAULT_DATA_DIR", tmp_path)
-    assert program.run(replace(settings.current(), data_dir=tmp_path)) == 0
-    assert len(Lake(tmp_path).landed_exports()) == 15
+    return replace(settings.current(), data_dir=tmp_path)
+
+
+def test_only_the_default_folder_gets_samples(
+    first_run: settings.Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run(first_run) == 0
+    assert len(Lake(first_run.data_dir).landed_exports()) == 15
     assert capsys.readouterr().out.startswith("Nothing has landed yet: generating the sample")
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_samples_land_all_at_once(
+    first_run: settings.Settings, monkeypatch: pytest.MonkeyPatch, is_prepared: bool
+) -> None:
+    moved, move = [], Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        moved.append(target)
+        return move(path, target)
+
+    landing = first_run.data_dir / "landing"
+    if is_prepared:
+        landing.mkdir()
+    monkeypatch.setattr(Path, "replace", watched)
+    assert program.run(first_run) == 0
+    assert moved == [landing]
+
+
+def test_of_two_first_runs_at_once_the_later_takes_what_the_other_has_generated(
+    first_run: settings.Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @contextmanager
+    def after_another(path: Path, on_wait: Callable[[str], None]) -> Iterator[bool]:
+        # Who held the lock is done when it is handed over.
+        (first_run.data_dir / "landing" / "crm" / "users").mkdir(parents=True, exist_ok=True)
+        with exclusive(path, on_wait) as is_after_a_kill:
+            yield is_after_a_kill
+
+    monkeypatch.setattr(program, "exclusive", after_another)
+    assert program.run(first_run) == 0
+    assert Lake(first_run.data_dir).landed_exports() == [("crm", "users")]
+    assert "generating" not in capsys.readouterr().out
+
+
+def test_a_landing_folder_that_somebody_has_begun_gets_no_samples(
+    first_run: settings.Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = first_run.data_dir / "landing" / "crm"
+    begun.mkdir(parents=True)
+    assert program.run(first_run) == 0
+    assert list(begun.parent.iterdir()) == [begun]
+    assert capsys.readouterr().out == f"Nothing has landed in {begun.parent}.\n"
 
 
 def test_after_a_kill_all_is_done_once_although_nothing_is_new(
