@@ -381,14 +381,19 @@ def before_churn(
 ) -> dict[tuple[str, str, int], dict[str, int]]:
     """(tenure band, outcome, months before) -> the sums over paying account-months.
 
-    `account_months` has account_id, period_start, cohort_start, opening_accounts, churned_accounts;
-    `known_from` the day on which an account was first heard of, its events aside.
+    `account_months` has account_id, period_start, cohort_start, opening_accounts, churned_accounts,
+    closing_accounts; `known_from` the day on which an account was first heard of, its events aside.
     """
     first_event = min((row["day"] for row in events), default=as_of + DAY)
     of_account: dict[str, list[date]] = defaultdict(list)
     for row in events:
         of_account[row["account_id"]].append(row["day"])
     sums: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+    paid = {
+        (month["account_id"], next_month(month["period_start"]))
+        for month in account_months
+        if month["closing_accounts"]
+    }
     for month in account_months:
         start = month["period_start"]
         if not month["opening_accounts"] or next_month(start) > as_of + DAY:
@@ -397,8 +402,11 @@ def before_churn(
         tenure = 0
         while next_month(month["cohort_start"], tenure) < start:
             tenure += 1
-        for months_before in range(1, min(3, tenure) + 1):
-            last_day = next_month(start, 1 - months_before) - DAY
+        for months_before in range(1, 4):
+            closed_at = next_month(start, 1 - months_before)
+            if (month["account_id"], closed_at) not in paid:
+                continue
+            last_day = closed_at - DAY
             days = of_account[month["account_id"]]
             used = sum(last_day - DAY * 28 < day <= last_day for day in days)
             used_before = sum(last_day - DAY * 56 < day <= last_day - DAY * 28 for day in days)

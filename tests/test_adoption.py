@@ -610,6 +610,30 @@ def test_users_that_fell_silent_in_an_account_that_stayed(compile_models: Compil
     assert (row["activity_churn_rate"], row["silent_paying_accounts"]) == (0.5, 0)
 
 
+def test_an_account_that_use_alone_knows_falls_silent_as_unknown(
+    compile_models: CompileModels,
+) -> None:
+    events = [
+        *session(date(2024, 5, 20), "login", account_id="nobody knows"),
+        *session(date(2024, 5, 20), "login"),
+        *session(date(2024, 6, 20), "login"),
+    ]
+    rows = mart(compile_models, company_of(paying("A"), events), "mart_churn_scoreboard")
+    found = {
+        (row["slice_dimension"], row["slice_value"]): (
+            *(row["opening_active_accounts"], row["silent_accounts"]),
+            *(row["opening_accounts"], row["opening_mrr"], row["logo_churn_rate"]),
+        )
+        for row in rows
+        if row["period_start"] == JUNE and row["slice_dimension"] in ("total", "segment")
+    }
+    assert found == {
+        ("total", "all"): (2, 1, 1, 1000, 0),
+        ("segment", "mid"): (1, 0, 1, 1000, 0),
+        ("segment", "unknown"): (1, 1, 0, 0, None),
+    }
+
+
 def test_rates_of_use_say_why_they_are_null(compile_models: CompileModels) -> None:
     row = scoreboard(compile_models, company_of(paying("A")))
     names = ("user_churn", "activity_churn", "champion_loss", "csm_turnover")

@@ -87,6 +87,21 @@ def test_an_exit_tells_why_where_to_and_what_it_took_along(compile_models: Compi
     assert (row["winback_at"], row["winback_mrr"], row["last_touch_days"]) == (None, None, None)
 
 
+def test_the_last_health_is_of_the_local_month_in_which_the_spell_began(
+    compile_models: CompileModels,
+) -> None:
+    # In New York the spell began on the 31st of January, so that month's close is its own.
+    world = World(
+        AS_OF,
+        accounts=[account("A")],
+        subscriptions=[subscription("s", datetime(2024, 2, 1, 2), date(2024, 2, 20))],
+    )
+    models = compile_models(Policies(), NAMES, reporting_timezone="America/New_York")
+    with closing(models.build(world)) as database:
+        [row] = rows_of(database, "mart_exit_register")
+    assert row["last_health_band"] is not None
+
+
 @pytest.mark.parametrize("reason", [None, "unknown", "Unknown"])
 def test_an_unknown_reason_is_kept_and_known_to_be_unknown(
     compile_models: CompileModels, reason: str | None

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from models import CompileModels, rows_of
+from models import CompileModels, contracts, rows_of
 from oracle import Policies, World
 from worked_examples import account, subscription
 
@@ -267,6 +267,46 @@ def test_the_worst_of_model_takes_the_lowest_component(compile_models: CompileMo
     assert row["weighted_score"] == pytest.approx(92)
 
 
+def test_who_never_used_the_product_is_silent_since_the_day_it_pays(
+    compile_models: CompileModels,
+) -> None:
+    # A began to pay in May, left, and pays again from the 28th of June on.
+    world = World(
+        AS_OF,
+        accounts=[account("A"), account("B")],
+        subscriptions=[
+            subscription("S", date(2024, 4, 10), date(2024, 5, 10)),
+            subscription("T", date(2024, 6, 28)),
+        ],
+    )
+    tables = {
+        "product__events": [event("B", midnight(START))],
+        "seeds__health_weights": [component("days_since_last_event", 1, 28, 0)],
+    }
+    row = health_at_as_of(compile_models, world, tables)
+    [silence] = row["components"]
+    assert silence["value"] == 2
+
+
+def test_payment_is_not_told_by_a_system_that_has_no_dunning(
+    compile_models: CompileModels,
+) -> None:
+    subscribed = dict.fromkeys(contracts()["ravenstack__subscriptions"]) | {
+        "subscription_id": "S",
+        "account_id": "A",
+        "start_date": START,
+        "seats": 1,
+        "mrr_amount": 100,
+        "is_trial": False,
+    }
+    tables = {
+        "ravenstack__subscriptions": [subscribed],
+        "seeds__health_weights": [component("days_past_due", 1, 30, 0)],
+    }
+    row = health_at_as_of(compile_models, World(AS_OF), tables)
+    assert (row["band"], row["coverage"]) == ("unknown", 0)
+
+
 def test_health_is_frozen_at_churn(compile_models: CompileModels) -> None:
     gone = World(
         AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START, date(2024, 4, 10))]
@@ -340,6 +380,47 @@ def test_accounts_at_risk_are_ranked_by_the_money_that_health_does_not_vouch_for
         ("leaving", ["cancel_requested"], 70),
     ]
     assert {row["renewal_date"] for row in listed} == {date(2024, 7, 31)}
+
+
+@pytest.mark.parametrize(
+    ("later", "reasons"),
+    [
+        pytest.param({"start": date(2024, 7, 10), "amount": 120}, [], id="a change of price"),
+        pytest.param({"start": date(2024, 7, 12)}, [], id="within the tolerance"),
+        pytest.param({"start": date(2024, 7, 30)}, ["end_scheduled"], id="a return"),
+        pytest.param({"start": date(2024, 7, 10), "status": "paused"}, ["end_scheduled"],
+                     id="a pause"),
+        pytest.param({"start": START, "end": date(2024, 7, 20), "status": "trialing",
+                      "subscription_id": "trial"}, ["end_scheduled"], id="a trial beside it"),
+        pytest.param(None, ["end_scheduled"], id="an end"),
+    ],
+)  # fmt: skip
+def test_an_end_is_scheduled_where_nothing_follows_it(
+    compile_models: CompileModels, later: Row | None, reasons: list[str]
+) -> None:
+    rows = [subscription("S", START, date(2024, 7, 10))]
+    if later:
+        columns = {"subscription_id": "S", **later}
+        rows.append(subscription(columns.pop("subscription_id"), columns.pop("start"),
+                                 columns.pop("end", None), **columns))  # fmt: skip
+    world = World(AS_OF, accounts=[account("A")], subscriptions=rows)
+    tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
+    marts = built(compile_models, world, tables)
+    assert [row["reasons"] for row in marts["mart_at_risk_accounts"]] == [reasons] * bool(reasons)
+    [whole] = marts["mart_account_360"]
+    assert whole["ends_at"] == (datetime(2024, 7, 10) if reasons else None)
+
+
+def test_a_trial_that_ends_beside_a_paid_subscription_is_no_scheduled_end(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        subscription("S", START),
+        subscription("trial", JUNE, date(2024, 7, 10), status="trialing"),
+    ]
+    world = World(AS_OF, accounts=[account("A")], subscriptions=rows)
+    tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
+    assert built(compile_models, world, tables)["mart_at_risk_accounts"] == []
 
 
 # The back-test
@@ -439,6 +520,28 @@ def test_the_backtest_equals_a_recount_of_every_pair(backtest: Row) -> None:
         pairs = [(a < b) + (a == b) / 2 for a, b in product(gone, stay)]
         expected = sum(pairs) / len(pairs) if pairs else None
         assert total["auc"] == (None if expected is None else pytest.approx(expected))
+
+
+def test_equal_scores_of_one_account_rank_in_the_order_of_their_months(
+    compile_models: CompileModels,
+) -> None:
+    # Ten closes of one account with one score, of which the last three were followed by churn; one
+    # of them is the lowest decile, and it is the oldest.
+    world = World(
+        AS_OF,
+        accounts=[account("A")],
+        subscriptions=[subscription("S", date(2023, 4, 1), date(2024, 3, 20))],
+    )
+    answers = [
+        survey_answer("A", "neutral", date(2023, 4, 1) + timedelta(20 * n)) for n in range(18)
+    ]
+    tables = {
+        "derived__survey_responses": answers,
+        "seeds__health_weights": [component("survey_answers", 1, 0, 100)],
+    }
+    rows = built(compile_models, world, tables)["mart_health_backtest"]
+    [pooled] = [row for row in rows if (row["scope"], row["band"]) == ("all", "total")]
+    assert (pooled["accounts"], pooled["top_decile_lift"]) == (11, 0)
 
 
 def test_a_close_that_has_not_been_watched_long_enough_is_absent(backtest: Row) -> None:

@@ -182,6 +182,13 @@ def test_overlaps_are_flagged_and_touched_segments_not_compared_with(
     assert row["comparison_segments"] == compared_with
 
 
+def test_a_segment_that_is_called_all_is_not_the_whole(models: Models) -> None:
+    payments = {"all": {"A": TENTHS}, "large": {"B": FLAT}}
+    row = judged(models, payments, investment(scope_segment="all"))["I"]
+    whole = {"small": {"A": TENTHS}, "large": {"B": FLAT}}
+    assert row == judged(models, whole, investment(scope_segment="all"))["I"]
+
+
 def expected(payments: Payments, row: dict[str, Any], as_of: date) -> dict[str, Any]:
     """One investment among no others, from what each account pays."""
     scope = row["scope_segment"]

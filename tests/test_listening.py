@@ -81,7 +81,7 @@ def test_a_rating_speaks_only_where_its_source_says_no_sentiment(
         rated("so-so", 3, 5),
         rated("bad", 4, 10),
         rated("worst", 0, 10),
-        rated("best", 100, 100),
+        rated("best", 1e308, 1e308),
     ]
     [row] = listening(compile_models, mentions)
     assert (row["positive"], row["neutral"], row["negative"]) == (3, 1, 2)

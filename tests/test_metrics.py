@@ -389,12 +389,37 @@ def test_months_far_from_those_before_are_anomalies(compile_models: CompileModel
     assert anomalies.keys() == expected_anomalies(metrics)
 
 
+def test_a_small_sample_is_one_of_the_twelve_months_before_and_tells_nothing(
+    compile_models: CompileModels,
+) -> None:
+    # In every other month four accounts pay, too few to speak; in the others five.
+    models = compile_models(
+        Policies(min_cohort_customers=5, gap_tolerance_days=0),
+        ("mart_metrics", "mart_metric_anomalies"),
+        metrics=REVENUE_ONLY,
+    )
+    months = [oracle.next_month(date(2022, 1, 1), index) for index in range(30)]
+    rows = [
+        subscription(f"S{number}", month, oracle.next_month(month), account_id=f"A{number}",
+                     amount=500 if month == months[-2] else 100 + index % 5)
+        for index, month in enumerate(months)
+        for number in range(4 if index % 2 else 5)
+    ]  # fmt: skip
+    world = World(months[-1], rows, [account(f"A{number}") for number in range(5)])
+    with closing(models.build(world)) as database:
+        metrics = rows_of(database, "mart_metrics")
+        anomalies = by_key(rows_of(database, "mart_metric_anomalies"))
+    assert anomalies.keys() == expected_anomalies(metrics)
+    assert {row["months_before"] for row in anomalies.values()} == {6}
+
+
 def expected_anomalies(metrics: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
     series: dict[tuple[Any, ...], dict[date, float | None]] = {}
     for row in metrics:
-        if row["is_complete_period"] and not row["is_small_sample"]:
+        if row["is_complete_period"]:
             name = (row["metric_name"], row["slice_dimension"], row["slice_value"])
-            series.setdefault(name, {})[row["period_start"]] = row["value"]
+            value = None if row["is_small_sample"] else row["value"]
+            series.setdefault(name, {})[row["period_start"]] = value
     found = set()
     for (metric, *where), values in series.items():
         in_order = sorted(values)

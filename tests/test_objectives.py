@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -203,6 +204,17 @@ def expected_rows(objectives: list[dict[str, Any]]) -> dict[tuple[Any, ...], dic
         elapsed = min(1.0, ((WORLD.as_of - month).days + 1) / length)
         rows[key] = {"actual": actual, "attainment": attainment, "pace": attainment / elapsed}
     return rows
+
+
+def test_a_segment_that_is_called_all_is_not_the_whole(models: Models) -> None:
+    accounts = [account("A0", segment="all"), *WORLD.accounts[1:]]
+    with closing(
+        models.build(replace(WORLD, accounts=accounts), seeds__objectives=[objective()])
+    ) as database:
+        rows = rows_of(database, "mart_objective_attainment")
+    assert of_objective(rows, JANUARY)["actual"] == 400
+    keys = [(row["metric_name"], row["segment"], row["period_start"]) for row in rows]
+    assert len(keys) == len(set(keys))
 
 
 def test_the_mart_agrees_with_plain_python(models: Models) -> None:

@@ -13,7 +13,7 @@ import pytest
 import ravenstack
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from models import CompileModels, rows_of
+from models import CompileModels, contracts, rows_of
 from oracle import Policies, Row, World
 from oracle_support import (
     WEEKDAYS,
@@ -710,6 +710,22 @@ def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -
         assert ours["is_high_priority"] == (row["priority"] in ("high", "urgent"))
         assert ours["is_rated"] == bool(row["satisfaction_score"])
     assert sum(row["is_before_sign_up"] for row in found.values()) == 1077
+
+
+@pytest.mark.parametrize("minutes", [1e13, -1e13, 1e308])
+def test_a_reply_after_more_than_a_life_is_none(
+    compile_models: CompileModels, minutes: float
+) -> None:
+    told = dict.fromkeys(contracts()["ravenstack__support_tickets"]) | {
+        "ticket_id": "T",
+        "account_id": "A",
+        "submitted_at": datetime(2024, 3, 1),
+        "first_response_time_minutes": minutes,
+    }
+    models = compile_models(Policies(), TICKETS)
+    with closing(models.build(World(date(2024, 3, 9)), ravenstack__support_tickets=[told])) as db:
+        [row] = rows_of(db, "mart_support_tickets")
+    assert row["first_reply_minutes"] is None
 
 
 @pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")

@@ -450,6 +450,28 @@ def test_fault_5_use_before_churn_is_neither_lost_nor_multiplied_by_tickets(
     assert churned == {1: (1, 3), 2: (1, 2), 3: (1, 3)}
 
 
+def test_use_before_churn_looks_at_closes_that_were_paid_alone(
+    compile_models: CompileModels,
+) -> None:
+    world = World(
+        AS_OF,
+        accounts=[account("A")],
+        subscriptions=[
+            subscription("S", date(2023, 6, 1), date(2023, 9, 10)),
+            subscription("S", date(2024, 2, 5), date(2024, 4, 10)),
+        ],
+    )
+    events = clicks("u1", date(2023, 6, 2), date(2024, 2, 20), date(2024, 3, 20))
+    with closing(built(compile_models, events, world=world)) as database:
+        again = {
+            row["months_before"]: (row["account_months"], row["events_28d"])
+            for row in rows(database, "marts.mart_usage_before_churn")
+            if row["outcome"] == "churned" and row["tenure_band"] == "7-12"
+        }
+    # Left in April: March and February were paid, January was not.
+    assert again == {1: (1, 1), 2: (1, 1)}
+
+
 # ------------------------------------------------------------------------- what is not told, or bad
 
 

@@ -2,10 +2,17 @@
 -- scale and as 0 to 100 between the seed's poor_at and good_at. Null where the export that would tell has
 -- told nothing of the account: a missing component takes no part, it is not a zero.
 with closes as (
-    select account_id, cohort_start, months.period_start, months.close_at, months.close_date,
-    from {{ ref('int_revenue__account_months') }}
+    select
+        paying.account_id,
+        months.period_start,
+        months.close_at,
+        months.close_date,
+        {{ local_date('spells.started_at') }} as paying_since,
+    from {{ ref('int_revenue__account_months') }} as paying
     inner join {{ ref('int_quality__months') }} as months using (period_start)
-    where closing_accounts = 1
+    asof left join {{ ref('int_revenue__account_spells') }} as spells
+        on paying.account_id = spells.account_id and months.close_at > spells.started_at
+    where paying.closing_accounts = 1
 ),
 
 -- Mattermost's points, of 25: no ticket at all is worse than one or two.
@@ -64,7 +71,7 @@ measured as (
         -- Who has never used it since it pays has been silent for as long.
         coalesce(
             usage.days_since_last_event,
-            if(usage.events_28d = 0, date_diff('day', closes.cohort_start, closes.close_date), null)
+            if(usage.events_28d = 0, closes.close_date - 1 - closes.paying_since, null)
         ) as days_since_last_event,
         adoption.depth as adoption_depth,
         adoption.breadth as adoption_breadth,
@@ -76,7 +83,8 @@ measured as (
             when tickets_90d > 4 then 6.25
         end as ticket_points,
         contacts.last_touch_days,
-        coalesce(past_due.days_past_due, 0) as days_past_due,
+        if({{ has_arrived([["billing", "subscriptions"]]) }}, coalesce(past_due.days_past_due, 0), null)
+            as days_past_due,
     from closes
     left join {{ ref('int_usage__account_windows') }} as usage using (account_id, period_start)
     left join {{ ref('int_adoption__account_months') }} as adoption using (account_id, period_start)

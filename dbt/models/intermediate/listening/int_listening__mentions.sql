@@ -34,7 +34,7 @@ select
     is_rated,
     rating is not null and not is_rated as is_rating_off_scale,
     cast(share as decimal(18, 6)) as rating_share,
-    cast(if(is_rated, greatest(ceil(5 * rating / rating_max), 1), null) as integer) as stars,
+    cast(if(is_rated, greatest(ceil(5 * share), 1), null) as integer) as stars,
     published_at,
     {{ local_date('published_at') }} as published_date,
 from counted

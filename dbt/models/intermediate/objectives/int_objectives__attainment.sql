@@ -33,7 +33,8 @@ actuals as (
         reason_null,
         is_small_sample,
     from {{ ref('int_metrics__slice_periods') }}
-    where slice_dimension = 'segment' or slice_dimension = 'total'
+    -- Of an objective, `all` is the whole, whatever a segment is called.
+    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
 ),
 
 joined as (

@@ -40,7 +40,8 @@ segments as (
         slice_dimension = 'segment' as is_segment,
         if(is_segment, slice_value, 'all') as segment,
     from {{ ref('int_revenue__slice_months') }}
-    where slice_dimension = 'segment' or slice_dimension = 'total'
+    -- Of an investment, `all` is the whole, whatever a segment is called.
+    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
 ),
 
 sides as (
@@ -82,7 +83,7 @@ members as (
         account_id,
         if(slice_dimension = 'segment', slice_value, 'all') as scope_segment,
     from {{ ref('int_accounts__slices') }}
-    where slice_dimension = 'segment' or slice_dimension = 'total'
+    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
 ),
 
 -- Who paid when the three months began, and what they pay at the close of each.

@@ -25,21 +25,32 @@ lost as (
         {%- for measure in told_by %}
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
-    from {{ ref('int_retention__people_months') }}
-    inner join {{ ref('int_accounts__slices') }} using (account_id)
+    from ({{ by_slice(ref('int_retention__people_months')) }})
     group by all
+),
+
+-- An account that usage alone knows is in no slice of the revenue but the total.
+grid as (
+    select slice_dimension, slice_value, period_start, period_end, opening_accounts, is_complete_period,
+    from {{ ref('int_revenue__slice_months') }}
+    union all
+    select lost.slice_dimension, lost.slice_value, period_start, period_end, 0, is_complete_period,
+    from lost
+    inner join {{ ref('int_quality__months') }} using (period_start)
+    semi join {{ ref('int_revenue__slice_months') }} as known using (period_start)
+    anti join {{ ref('int_revenue__slice_months') }} as same using (slice_dimension, slice_value, period_start)
 )
 
 select
-    months.slice_dimension,
-    months.slice_value,
-    months.period_start,
-    months.period_end,
-    months.opening_accounts,
+    slice_dimension,
+    slice_value,
+    period_start,
+    period_end,
+    opening_accounts,
     {%- for measure, export in told_by.items() %}
     if(arrived.{{ export }}, coalesce(lost.{{ measure }}, 0), null)::bigint as {{ measure }},
     {%- endfor %}
-    months.is_complete_period,
-from {{ ref('int_revenue__slice_months') }} as months
+    is_complete_period,
+from grid
 cross join arrived
 left join lost using (slice_dimension, slice_value, period_start)

@@ -16,18 +16,6 @@ spells as (
     group by all
 ),
 
-subscriptions as (
-    select
-        account_id,
-        min(term_end_date) filter (term_end_date >= {{ as_of_date() }}) as renewal_date,
-        min(ended_at) filter (ended_at >= {{ as_of_end() }}) as ends_at,
-        max(cancel_requested_at) filter (cancel_requested_at < {{ as_of_end() }}) as cancel_requested_at,
-        bool_or(status = 'past_due') as is_past_due,
-    from {{ ref('int_revenue__subscriptions') }}
-    where started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
-    group by all
-),
-
 onboarding as (
     select
         account_id,
@@ -113,7 +101,7 @@ select
     money.seats,
     spells.churns,
     spells.last_churn_reason,
-    subscriptions.is_past_due,
+    outlook.is_past_due,
     health.health_score,
     health.effective_band as health_band,
     health.weakest_component as weakest_health_component,
@@ -144,18 +132,18 @@ select
     accounts.signed_up_at,
     accounts.first_paid_at,
     accounts.churned_at,
-    subscriptions.cancel_requested_at,
-    subscriptions.ends_at,
+    outlook.cancel_requested_at,
+    outlook.ends_at,
     contacts.last_touch_at,
     answers.last_nps_at,
-    subscriptions.renewal_date,
+    outlook.renewal_date,
 from {{ ref('dim_accounts') }} as accounts
 left join {{ ref('int_accounts__names') }} as names using (account_id)
 left join {{ ref('int_accounts__lifecycle_stages') }} as stages using (account_id)
 left join {{ ref('int_accounts__fit') }} as fit using (account_id)
 left join money using (account_id)
 left join spells using (account_id)
-left join subscriptions using (account_id)
+left join {{ ref('int_revenue__account_outlook') }} as outlook using (account_id)
 left join (select * from {{ ref('int_health__account_months') }} {{ of_month }}) as health using (account_id)
 left join usage using (account_id)
 left join adoption using (account_id)

@@ -6,18 +6,6 @@ with current_health as (
     where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
 ),
 
-subscriptions as (
-    select
-        account_id,
-        bool_or(cancel_requested_at < {{ as_of_end() }}) as has_asked_to_cancel,
-        bool_or(status = 'past_due') as is_past_due,
-        min(term_end_date) filter (term_end_date >= {{ as_of_date() }}) as renewal_date,
-        min(ended_at) filter (ended_at >= {{ as_of_end() }}) as ends_at,
-    from {{ ref('int_revenue__subscriptions') }}
-    where started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
-    group by all
-),
-
 judged as (
     select
         current_health.*,
@@ -26,7 +14,7 @@ judged as (
         ends_at,
         list_filter(
             [
-                if(has_asked_to_cancel, 'cancel_requested', null),
+                if(cancel_requested_at is not null, 'cancel_requested', null),
                 if(ends_at is not null, 'end_scheduled', null),
                 if(is_past_due, 'past_due', null),
                 if(effective_band = 'red', 'health_red', null),
@@ -45,11 +33,11 @@ judged as (
         ) as weak_components,
         -- Of the MRR, the part that health does not vouch for; all of it once the customer has said so.
         mrr * if(
-            has_asked_to_cancel or ends_at is not null, 1, 1 - coalesce(health_score, 0) / 100
+            cancel_requested_at is not null or ends_at is not null, 1, 1 - coalesce(health_score, 0) / 100
         ) as weighted_mrr_at_risk,
     from current_health
     inner join {{ ref('int_revenue__account_months') }} as months using (account_id, period_start)
-    left join subscriptions using (account_id)
+    left join {{ ref('int_revenue__account_outlook') }} using (account_id)
 )
 
 select

@@ -22,9 +22,10 @@ with observations as (
 
 -- Each month by itself, and all of them as one sample, of which an account is several observations.
 scoped as (
-    select 'month' as scope, * from observations
+    select 'month' as scope, *, period_start as observed_month from observations
     union all by name
-    select 'all' as scope, * replace (max(period_start) over () as period_start) from observations
+    select 'all' as scope, * replace (max(period_start) over () as period_start), period_start as observed_month,
+    from observations
 ),
 
 ranked as (
@@ -33,7 +34,8 @@ ranked as (
         -- Average ranks, so that equal scores count half.
         rank() over by_score + (count(*) over (by_score range between current row and current row) - 1) / 2 as mean_rank,
         row_number() over (
-            partition by scope, period_start, health_score is null order by health_score, account_id
+            partition by scope, period_start, health_score is null
+            order by health_score, account_id, observed_month
         ) as place,
         count(health_score) over (partition by scope, period_start) as scored,
     from scoped

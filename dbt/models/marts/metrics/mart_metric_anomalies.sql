@@ -3,13 +3,13 @@
 with metrics as (
     select *, {{ metric_value() }} as value,
     from {{ ref('int_metrics__slice_periods') }}
-    where is_complete_period and not is_small_sample
+    where is_complete_period
 ),
 
 with_history as (
     select
         *,
-        list(value) filter (value is not null) over (
+        list(value) filter (value is not null and not is_small_sample) over (
             partition by metric_name, period_grain, slice_dimension, slice_value
             order by period_start
             rows between {{ var("anomaly_history") }} preceding and 1 preceding
@@ -31,7 +31,7 @@ expected as (
             {{ var("anomaly_min_spread") }} * abs(list_median(history))
         ) as spread,
     from with_history
-    where value is not null and len(history) >= {{ var("anomaly_min_history") }}
+    where value is not null and not is_small_sample and len(history) >= {{ var("anomaly_min_history") }}
 ),
 
 judged as (

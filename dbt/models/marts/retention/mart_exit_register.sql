@@ -8,8 +8,11 @@ select
     plan_tier_at_exit,
     last_usage_state,
     -- Of the last close of this spell; one that ended before any has none.
-    if(health.period_start >= date_trunc('month', exits.started_at), health.health_score, null) as last_health_score,
-    if(health.period_start >= date_trunc('month', exits.started_at), health.band, null) as last_health_band,
+    {%- for column, name in {"health_score": "last_health_score", "band": "last_health_band"}.items() %}
+    if(
+        health.period_start >= date_trunc('month', {{ local_date('exits.started_at') }}), health.{{ column }}, null
+    ) as {{ name }},
+    {%- endfor %}
     mrr_lost,
     winback_mrr,
     tenure_days,

@@ -1,3 +1,17 @@
+-- The revenue side is nothing where usage alone knows the accounts of a slice.
+with measured as (
+    select
+        people.*,
+        coalesce(
+            columns(revenue.* exclude (
+                slice_dimension, slice_value, period_start, period_end, opening_accounts, is_complete_period
+            )),
+            0
+        ),
+    from {{ ref('int_retention__people_slice_months') }} as people
+    left join {{ ref('int_revenue__slice_months') }} as revenue using (slice_dimension, slice_value, period_start)
+)
+
 select
     slice_dimension,
     slice_value,
@@ -48,8 +62,4 @@ select
     is_complete_period,
     period_start,
     period_end,
-from {{ ref('int_revenue__slice_months') }}
-left join (
-    select * exclude (period_end, is_complete_period, opening_accounts)
-    from {{ ref('int_retention__people_slice_months') }}
-) using (slice_dimension, slice_value, period_start)
+from measured

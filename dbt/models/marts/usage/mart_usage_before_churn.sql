@@ -15,7 +15,7 @@ with observations as (
 looks as (
     select
         *,
-        observed_month - to_months(months_before) as period_start,
+        (observed_month - to_months(months_before))::date as period_start,
         case
             when tenure_months <= 3 then '1-3'
             when tenure_months <= 6 then '4-6'
@@ -25,7 +25,6 @@ looks as (
         end as tenure_band,
     from observations
     cross join (select unnest([1, 2, 3]) as months_before)
-    where months_before <= tenure_months
 ),
 
 summed as (
@@ -46,6 +45,10 @@ summed as (
         count(days_since_last_event) as accounts_with_events,
         coalesce(sum(days_since_last_event), 0)::bigint as idle_days,
     from looks
+    -- A close at which the account did not pay says nothing of how its leaving shows.
+    semi join (
+        from {{ ref('int_revenue__account_months') }} where closing_accounts = 1
+    ) as paid using (account_id, period_start)
     left join {{ ref('int_usage__account_windows') }} as windows using (account_id, period_start)
     group by all
 )
