@@ -11,6 +11,7 @@ from dagster_project.core.exports import (
     Export,
     Extraction,
     Rules,
+    as_of_day,
     days_of,
     load_exports,
     read_ledger,
@@ -43,6 +44,7 @@ def rules(settings: Settings) -> Rules:
         max_unpacked_bytes=settings.integer("max_unpacked_bytes"),
         snapshot_days_kept=settings.optional_integer("snapshot_days_kept"),
         as_of=dt.date.fromisoformat(str(settings.policies["as_of"] or dt.date.max)),
+        systems=settings.systems,
     )
 
 
@@ -128,14 +130,17 @@ def lost_days(settings: Settings) -> list[str]:
     An extraction brings them back, if their files are still in landing.
     """
     lake, exports = Lake(settings.data_dir), load_exports(STAGING_DIR)
-    as_of = rules(settings).as_of
+    ledger, decides = read_ledger(lake), rules(settings)
+    # Of append exports also what landed after the as-of day is read, by the days it happened on.
+    by = {"append": decides.as_of, "snapshot": as_of_day(ledger, decides) or decides.as_of}
     days: dict[str, list[dt.date]] = {}
-    for (system, name, day), state in read_ledger(lake).items():
-        if system in settings.systems and state.newest_ok and day <= as_of:
+    for (system, name, day), state in ledger.items():
+        export = exports.get(f"{system}/{name}")
+        if export and system in settings.systems and state.newest_ok and day <= by[export.kind]:
             days.setdefault(f"{system}/{name}", []).append(day)
     return [
         f"{name} {day}"
-        for name in sorted(days.keys() & exports.keys())
+        for name in sorted(days)
         for export in [exports[name]]
         # Of a snapshot the newest day alone counts.
         for day in sorted(days[name])[-1 if export.kind == "snapshot" else 0 :]

@@ -23,12 +23,18 @@ from dagster_project.core.lake import Lake
 from dagster_project.instance import forget_runs
 
 EXPORTS = load_exports(settings.STAGING_DIR)
+ACCOUNTS = EXPORTS["crm/accounts"]  # a snapshot, whose newest good day is the as-of day
 ASSIGNMENTS = EXPORTS["people/csm_assignments"]  # a snapshot
 INVITATIONS = EXPORTS["surveys/invitations"]  # append
 DAYS = [dt.date(2024, 1, day) for day in range(1, 6)]
-RULES = Rules(DAYS[0], max_reject_share=0.6)
+RULES = Rules(DAYS[0], max_reject_share=0.6, systems=settings.current().systems)
 TIME = "2024-01-01T00:00:00"
 ROWS: dict[str, list[dict[str, Any]]] = {
+    "crm/accounts": [
+        {column.name: None for column in ACCOUNTS.columns}
+        | {"account_id": "a", "account_name": "A", "segment": "smb", "country": "NL"}
+        | {"signed_up_at": TIME}
+    ],
     "people/csm_assignments": [
         {"account_id": "a", "csm_owner": "o", "assigned_at": TIME, "ended_at": None},
         {"account_id": None, "csm_owner": "o", "assigned_at": TIME, "ended_at": None},
@@ -59,12 +65,12 @@ def extract(lake: Lake, rules: Rules, *exports: Export) -> list[str]:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Five days of a snapshot and of an append export, each with a refused row, in raw."""
+    """Five days of accounts, and of a snapshot and an append export with a refused row, in raw."""
     lake = Lake(tmp_path)
     for name, rows in ROWS.items():
         for day in DAYS:
             land(tmp_path, name, day, rows)
-    assert len(extract(lake, RULES, ASSIGNMENTS, INVITATIONS)) == 10
+    assert len(extract(lake, RULES, ACCOUNTS, ASSIGNMENTS, INVITATIONS)) == 15
     return lake
 
 
@@ -104,6 +110,28 @@ def test_the_newest_good_day_stays_whatever_failed_or_vanished_after_it(lake: La
     assert extract(lake, rules, ASSIGNMENTS) == ["csm_assignments 5"]
     expire(lake, rules)
     assert in_raw(lake, ASSIGNMENTS) == [5]
+
+
+def test_the_day_that_the_marts_read_stays_while_accounts_fail(lake: Lake) -> None:
+    rules, next_day = replace(RULES, snapshot_days_kept=0), DAYS[-1] + dt.timedelta(1)
+    chosen = replace(settings.current(), data_dir=lake.root)
+    land(lake.root, "crm/accounts", next_day, [{"what": 1}])
+    land(lake.root, "people/csm_assignments", next_day, ROWS["people/csm_assignments"])
+    extract(lake, rules, ACCOUNTS, ASSIGNMENTS)
+    expire(lake, rules)
+    assert in_raw(lake, ASSIGNMENTS) == [5, 6]  # the marts are as of the fifth still
+    lake.raw_day("people", "csm_assignments", DAYS[-1]).unlink()
+    assert state.lost_days(chosen) == ["people/csm_assignments 2024-01-05"]
+    assert extract(lake, rules, ASSIGNMENTS) == ["csm_assignments 5"]
+    land(lake.root, "crm/accounts", next_day, ROWS["crm/accounts"])
+    extract(lake, rules, ACCOUNTS)
+    expire(lake, rules)
+    assert in_raw(lake, ASSIGNMENTS) == [6]
+    assert state.lost_days(chosen) == []
+
+
+def test_nothing_is_superseded_before_accounts_arrive(lake: Lake) -> None:
+    assert expire(lake, replace(RULES, snapshot_days_kept=0, systems=("people", "surveys"))) == 0
 
 
 def test_a_dropped_day_that_is_wanted_again_is_extracted_again(lake: Lake) -> None:
@@ -176,4 +204,4 @@ def test_housekeeping_keeps_what_the_policies_keep_by_default(lake: Lake) -> Non
     with dg.DagsterInstance.ephemeral() as instance:
         assert housekeeping.tidy(chosen, instance) == ""
         strict = replace(chosen, policies={**chosen.policies, **tight})
-        assert housekeeping.tidy(strict, instance) == "3 superseded snapshots, 6 days of rejects"
+        assert housekeeping.tidy(strict, instance) == "6 superseded snapshots, 6 days of rejects"

@@ -18,7 +18,7 @@ def expire_snapshots(
     lake: Lake, exports: Iterable[Export], ledger: Ledger, rules: Rules
 ) -> list[Path]:
     """Drop the superseded days of snapshot exports that are `rules.snapshot_days_kept` older than
-    the newest; returns what was dropped."""
+    the one that the marts read; returns what was dropped."""
     expired = []
     for export in exports:
         needed = needed_snapshot(export, ledger, rules)

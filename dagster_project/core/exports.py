@@ -193,6 +193,8 @@ class Rules:
     # Superseded days of snapshots that may be missing from raw; None: none may.
     snapshot_days_kept: int | None = None
     as_of: date = date.max
+    # The source systems that are on.
+    systems: tuple[str, ...] = ()
 
     def contract(self, export: Export, day: date) -> str:
         """What a ledger line remembers, so that a day is read again when it would end otherwise."""
@@ -350,13 +352,26 @@ def altered_days(export: Export, lake: Lake, ledger: Ledger) -> list[date]:
     return altered
 
 
+def as_of_day(ledger: Ledger, rules: Rules) -> date | None:
+    """The as-of day of the marts, as dbt's int_quality__as_of has it: the newest good day of an
+    accounts export by `rules.as_of`. None where none ever arrived."""
+    days = (
+        day
+        for (system, export, day), state in ledger.items()
+        if export == "accounts" and system in rules.systems and state.newest_ok
+    )
+    return max((day for day in days if day <= rules.as_of), default=None)
+
+
 def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None:
-    """Of a snapshot export, the one landing day that the marts read: its newest good one by
-    `rules.as_of`. None where raw keeps every day."""
+    """Of a snapshot export, the one landing day that the marts read: its newest good one by the
+    as-of day. None where raw keeps every day, as it does until accounts arrive."""
     if export.kind != "snapshot" or rules.snapshot_days_kept is None:
         return None
+    if (as_of := as_of_day(ledger, rules)) is None:
+        return None
     days = days_of(ledger, export.system, export.name).items()
-    return max((day for day, state in days if state.newest_ok and day <= rules.as_of), default=None)
+    return max((day for day, state in days if state.newest_ok and day <= as_of), default=None)
 
 
 def _holds(
