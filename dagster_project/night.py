@@ -168,8 +168,10 @@ class Report:
         """What somebody who does not look should be told."""
         if not self.is_published:
             return [of_failed_run("make run", self._failures, unquoted(self.broken_off))]
-        stale = state.stale_exports(settings)
-        return [Notice("stale_export", export.name, export.notice) for export in stale]
+        stale = {export.name: export.notice for export in state.stale_exports(settings)}
+        told = [Notice("stale_export", name, notice) for name, notice in stale.items()]
+        others = [it for it in self._failures if _name(str(it.step_key)) not in stale]
+        return [*told, of_failed_run("extract", others)] if others else told
 
     def sum_up(self, settings: Settings) -> None:
         """A table of what was extracted, what was built and checked, rows behind failed checks."""

@@ -20,7 +20,9 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from program import land
 
 from dagster_project import __main__ as program
-from dagster_project import settings
+from dagster_project import settings, state
+from dagster_project.core import extraction
+from dagster_project.core.exports import Export, Extraction
 from dagster_project.core.lake import Lake
 
 ORDERS = dg.AssetKey(["orders", "orders"])
@@ -113,6 +115,51 @@ def test_a_backfill_extracts_the_days_chosen_again_and_says_what_it_could_not(
         assert again == [first]
         assert f"Left to the next run, being written still: {second}." in said
         assert extract(instance)[0] == [second]
+        assert red_days(instance) == []
+
+
+def test_a_step_that_breaks_off_makes_its_export_stale(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/raw/orders")
+
+    with dg.DagsterInstance.ephemeral() as instance, monkeypatch.context() as patch:
+        orders(lake, DAYS[0], 100)
+        assert extract(instance)[0] == [str(DAYS[0])]
+        orders(lake, DAYS[1], 100)
+        patch.setattr(extraction, "put", forbidden)
+        done, said = extract(instance)
+    assert done == []
+    assert "FAILED: This may not be written or read: Permission denied" in said
+    # What hold, the exit status and the notices go by.
+    [stale] = state.stale_exports(settings.current())
+    assert stale.sentence == (
+        "orders/orders is stale: 2024-01-06 failed: This may not be written or read:"
+        " Permission denied: /data/raw/orders"
+    )
+    assert state.new_days(settings.current()) == {"orders/orders": [DAYS[1]]}
+
+
+def test_a_file_that_is_gone_before_it_is_read_is_left_to_the_next_run(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _, third = (orders(lake, day, 100) for day in DAYS)
+    extract_day = extraction.Extractor.extract_day
+
+    def vanish(extractor: extraction.Extractor, export: Export, day: date) -> Extraction:
+        third.unlink(missing_ok=True)
+        if day == DAYS[0]:
+            first.unlink()
+        return extract_day(extractor, export, day)
+
+    monkeypatch.setattr(extraction.Extractor, "extract_day", vanish)
+    with dg.DagsterInstance.ephemeral() as instance:
+        done, said = extract(instance, DAYS[0], DAYS[2])
+        assert done == [str(DAYS[1])]
+        assert "FAILED" not in said
+        for day in (DAYS[0], DAYS[2]):
+            assert f"Left to the next run, gone since it was listed: {day}." in said
         assert red_days(instance) == []
 
 

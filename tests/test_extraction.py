@@ -1232,6 +1232,37 @@ def test_files_that_change_while_they_are_read_fail_the_day(
     assert world.stale() == [DAY]
 
 
+def test_a_day_whose_extraction_breaks_off_has_failed_and_is_tried_again(world: World) -> None:
+    assert world.extract_rows("a,1,,open,,").is_ok
+    before, folder = world.raw(), world.lake.raw_day("billing", "invoices", DAY).parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("not a folder")  # as one that may not be written, also to root
+    with pytest.raises(OSError, match="exists"):
+        world.extract()
+    folder.unlink()
+    aside.rename(folder)
+    state = read_ledger(world.lake)["billing", "invoices", DAY]
+    assert (state.newest.is_ok, state.newest_ok is not None) == (False, True)
+    assert "File exists" in (state.newest.error or "")
+    assert world.raw() == before
+    assert world.stale() == [DAY]
+    assert world.extract().is_ok
+    assert world.stale() == []
+
+
+def test_a_defect_is_named_in_the_ledger_without_what_it_quotes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise extraction.AccountingError("billing/invoices: 'Jane Doe'")
+
+    monkeypatch.setattr(Extractor, "_accounted", defect)
+    with pytest.raises(extraction.AccountingError):
+        world.extract_rows("a,1,,open,,", "a,1,,open,,")
+    [line] = (state.newest for state in read_ledger(world.lake).values())
+    assert line.error == "the extraction broke off: AccountingError"
+
+
 def test_a_full_disk_raises_and_is_not_blamed_on_the_file(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1242,7 +1273,9 @@ def test_a_full_disk_raises_and_is_not_blamed_on_the_file(
     world.land(f"{DAY}.csv", GOOD + b'"b",1,,open,,')
     with pytest.raises(OSError, match="No space left"):
         world.extract()
-    assert read_ledger(world.lake) == {}
+    [line] = (state.newest for state in read_ledger(world.lake).values())
+    assert (line.error or "").startswith("The disk is full, or may not be used further: No space")
+    assert world.stale() == [DAY]
 
 
 def test_an_export_that_never_arrived_has_a_typed_empty_table(world: World) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,25 @@ def failures_of(body: Callable[[], None]) -> Notice:
         done = dg.materialize([failing], instance=instance, raise_on_error=False)
     events = [event for event in done.all_events if event.is_step_failure]
     return notices.of_failed_run("extract", events)
+
+
+def test_a_failed_extraction_that_left_no_export_stale_is_told_too(tmp_path: Path) -> None:
+    report = night.Report(io.StringIO())
+
+    @dg.asset(key=["billing", "invoices"])
+    def failing() -> None:
+        raise ValueError(SECRET)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_event_listener(run_id := str(uuid.uuid4()), report.hear)
+        dg.Definitions([failing]).resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, run_id=run_id, raise_on_error=False
+        )
+    report.is_published = True
+    [told] = report.notices(replace(settings.current(), data_dir=tmp_path))
+    assert told == Notice(
+        "run_failed", "extract", "extract failed at billing/invoices (ValueError)."
+    )
 
 
 def test_a_failed_run_is_told_in_our_words_or_by_the_kind_of_the_error() -> None:

@@ -15,7 +15,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -44,7 +44,7 @@ from dagster_project.core.files import (
     without_blank_lines,
 )
 from dagster_project.core.lake import Lake, put
-from dagster_project.core.machine import ENGINE, is_of_the_machine
+from dagster_project.core.machine import ENGINE, is_of_the_machine, sentence
 from dagster_project.core.rows import (
     SQL_TYPES,
     file_literal,
@@ -61,6 +61,10 @@ _LONGEST_NAME = 200
 
 class AccountingError(RuntimeError):
     """Rows in are not rows accepted + rejected + superseded: a defect of this module."""
+
+
+class GoneError(LookupError):
+    """A day of which nothing has landed, or no longer."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,13 @@ class Extractor:
         """Extract a landed day, replacing its raw data whole; returns the ledger line it appended.
 
         If the files are at fault, raw stays as it was. Order of commit: rejects, data, ledger; a
-        crash in between leaves the day stale, to be extracted again.
+        kill in between leaves the day stale, to be extracted again. So does what this raises of the
+        machine or of a defect, but it says so in the ledger. Raises GoneError where nothing landed.
         """
         folder = self._lake.landing(export.system, export.name)
         paths = self._lake.landed_day(export.system, export.name, day)
         if not paths:
-            raise LookupError(f"{export.system}/{export.name}: nothing has landed for {day}")
+            raise GoneError(f"{export.system}/{export.name}: nothing has landed for {day}")
         line = Extraction(
             export.system,
             export.name,
@@ -163,6 +168,12 @@ class Extractor:
             line = replace(line, status="ok", **vars(counts), reasons=reasons, drift=drift)
         except FileFault as fault:
             line = replace(line, error=str(fault))
+        except Exception as error:
+            # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
+            unread = tuple(Landed(*stat, "") for stat in stats)
+            with suppress(OSError):
+                append_to_ledger(self._lake, replace(line, error=_broken_off(error), landed=unread))
+            raise
         finally:
             shutil.rmtree(self._work)
         # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
@@ -441,6 +452,13 @@ class Extractor:
             if isinstance(error, kinds) and is_of_the_machine(error):
                 raise OSError(str(error)) from error
             raise
+
+
+def _broken_off(error: Exception) -> str:
+    """Why a day came to no end, in words that quote no row."""
+    if is_of_the_machine(error):
+        return sentence(error)
+    return f"the extraction broke off: {type(error).__name__}"
 
 
 _PROGRAMMING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)

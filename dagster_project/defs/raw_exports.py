@@ -15,7 +15,7 @@ from dagster._core.instance import RUNLESS_RUN_ID
 from dagster_project import freshness, settings, state
 from dagster_project.core import arrivals, settling
 from dagster_project.core.exports import Export, Extraction, load_exports, read_ledger, stale_days
-from dagster_project.core.extraction import Extractor
+from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import Lake, spans
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
@@ -54,7 +54,11 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
         with passing_faults(context), Extractor(_lake, _rules, _settings.memory_limit) as extractor:
             extractor.ensure_empty(export)
             for day in _days(context, export):
-                attempt = extractor.extract_day(export, day)
+                try:
+                    attempt = extractor.extract_day(export, day)
+                except GoneError:
+                    _leave(context, [day], "gone since it was listed")
+                    continue
                 if attempt.is_ok:
                     yield _materialization(key, attempt)
                 else:
@@ -84,9 +88,13 @@ def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
             _tie(context, missing, RUNLESS_RUN_ID)
     settled = settling.settled(export, _lake, days, _settings.integer("settle_seconds"))
     if moving := [day for day in days if day not in settled]:
-        context.log.warning(f"Left to the next run, being written still: {spans(moving)}.")
-        _tie(context, moving, RUNLESS_RUN_ID)
+        _leave(context, moving, "being written still")
     return settled
+
+
+def _leave(context: dg.AssetExecutionContext, days: Sequence[date], why: str) -> None:
+    context.log.warning(f"Left to the next run, {why}: {spans(days)}.")
+    _tie(context, days, RUNLESS_RUN_ID)
 
 
 def _materialization(key: dg.AssetKey, attempt: Extraction) -> dg.AssetMaterialization:
