@@ -1,7 +1,8 @@
 """Steps try again, later each time, what may pass by itself: a lock, a network drive, memory.
 
 What will not pass fails the step at once and in one sentence: a full disk, a folder that may not be
-written, a bad file, a failed check, a defect. Which is which is core/machine.py's to say.
+written, a bad file, a failed check, a defect. Which is which is core/machine.py's to say. A build
+that the machine did not let end is asked for again by the sensor that asks for builds.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dagster_project.core import machine
 
 TRIES_AGAIN = 2
 FIRST_WAIT = 5.0  # seconds; four times as long before each further try
+OF_THE_MACHINE = "of_the_machine"
 
 
 @contextmanager
@@ -23,8 +25,20 @@ def passing_faults(context: dg.AssetExecutionContext) -> Iterator[None]:
     except Exception as error:
         if not machine.is_of_the_machine(error):
             raise
-        if machine.may_pass(error):
+        if machine.may_pass(error) and context.retry_number < TRIES_AGAIN:
             wait = FIRST_WAIT * 4**context.retry_number
             context.log.warning(f"{machine.sentence(error)} Trying again in {wait:g} seconds.")
             raise dg.RetryRequested(TRIES_AGAIN, wait) from error
-        raise dg.Failure(machine.sentence(error), allow_retries=False) from error
+        raise dg.Failure(
+            machine.sentence(error), metadata={OF_THE_MACHINE: True}, allow_retries=False
+        ) from error
+
+
+def broke_off(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a failed run ended with its process or by a fault of the machine, and so may end well
+    on the same data."""
+    failures = [
+        entry.get_dagster_event().step_failure_data.user_failure_data
+        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    ]
+    return not failures or any(said and OF_THE_MACHINE in said.metadata for said in failures)

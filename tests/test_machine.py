@@ -16,10 +16,12 @@ import duckdb
 import pytest
 from program import CHECKOUT, run_program
 
-from dagster_project import retries, settings
+from dagster_project import retries, settings, state
 from dagster_project.core import machine, samples, warehouse
 from dagster_project.core.extraction import AccountingError
+from dagster_project.core.lake import Lake
 from dagster_project.core.lock import holder
+from dagster_project.instance import close_dead_runs
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,50 @@ def test_derived_tables_try_again_too(
         )
     assert not done.success
     assert len(tries) == 3
+
+
+def test_a_build_that_broke_off_is_asked_for_again_and_one_that_failed_is_not(
+    tmp_path: Path, manifest: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project import definitions  # noqa: F401 - what the daemon loads
+    from dagster_project.defs import sensors
+
+    assert manifest
+    chosen = dataclasses.replace(settings.current(), data_dir=tmp_path)
+    monkeypatch.setattr(sensors, "_settings", chosen)
+    monkeypatch.setattr(sensors, "_lake", Lake(tmp_path))
+    monkeypatch.setattr(state, "raw_state", lambda _: "what is in raw")
+    errors: list[Exception] = []
+
+    @dg.asset
+    def step(context: dg.AssetExecutionContext) -> None:
+        with retries.passing_faults(context):
+            raise errors.pop()
+
+    job = dg.Definitions([step]).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def asked() -> dg.RunRequest:
+            request = sensors.raw_changed(dg.build_sensor_context(instance))
+            assert isinstance(request, dg.RunRequest), request
+            return request
+
+        first = asked()
+        started = dg.DagsterRunStatus.STARTED
+        instance.create_run_for_job(job, tags=dict(first.tags), status=started)
+        close_dead_runs(instance, first.tags)
+        second = asked()
+        errors.append(OSError(28, "No space left on device"))
+        job.execute_in_process(instance=instance, tags=second.tags, raise_on_error=False)
+        # The same disk is not filled every half minute.
+        waits = sensors.raw_changed(dg.build_sensor_context(instance))
+        assert isinstance(waits, dg.SkipReason)
+        monkeypatch.setattr(sensors, "FIRST_PAUSE", 0)
+        third = asked()
+        assert len({first.run_key, second.run_key, third.run_key}) == 3
+        errors.append(dg.Failure("Not published: no pass of a check."))
+        job.execute_in_process(instance=instance, tags=third.tags, raise_on_error=False)
+        assert asked().run_key == third.run_key  # which Dagster has seen
 
 
 FULL = """

@@ -51,15 +51,15 @@ _translator = FolderTranslator(DagsterDbtTranslatorSettings(enable_source_tests_
 )
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     lake = Lake(_settings.data_dir)
-    # What never arrived is an empty table and not an error, also for systems that are off.
-    with Extractor(lake, state.rules(_settings), _settings.memory_limit) as extractor:
-        for export in load_exports(settings.STAGING_DIR).values():
-            extractor.ensure_empty(export)
-    lake.ledger.touch()
-    closes.ready(lake)
-    warehouse.ready(lake)
     target = manifest.target_dir(_settings)
     with passing_faults(context):
+        # What never arrived is an empty table and not an error, also for systems that are off.
+        with Extractor(lake, state.rules(_settings), _settings.memory_limit) as extractor:
+            for export in load_exports(settings.STAGING_DIR).values():
+                extractor.ensure_empty(export)
+        lake.ledger.touch()
+        closes.ready(lake)
+        warehouse.ready(lake)
         for result in dbt_runner.build(_settings.dbt_vars, target, _selection(context)):
             message = DbtCoreCliEventMessage(raw_event=result, event_history_metadata={})
             yield from message.to_default_asset_events(

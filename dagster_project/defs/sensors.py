@@ -1,5 +1,7 @@
 """The build: when raw holds something other than what was last published."""
 
+import time
+
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
@@ -8,6 +10,7 @@ from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
 from dagster_project.instance import PROGRAM_TAGS, UNFINISHED, close_dead_runs
+from dagster_project.retries import broke_off
 
 _settings = settings.current()
 _lake = Lake(_settings.data_dir)
@@ -17,6 +20,11 @@ build_and_publish = dg.define_asset_job(
     selection=dg.AssetSelection.all() - dg.AssetSelection.tag("layer", "raw"),
     description="dbt, Polars, checks and publishing, from what is in raw.",
 )
+
+
+BUILDS = "builds"  # the tag of a build that says of which state of raw
+# Between the second and the third build of one state that broke off; then each time twice as long.
+FIRST_PAUSE = 3600.0  # seconds
 
 
 class BusyError(Exception):
@@ -36,7 +44,8 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     """Ask for one build per state of raw, once everything that changes it has ended.
 
     The state, not a run's end, is what counts: a backfill of many runs is rebuilt and published
-    once, and an extraction that changed nothing not at all.
+    once, and an extraction that changed nothing not at all. Builds that broke off are asked for
+    again, the first at once: a full disk should be free before many of them have filled it.
     """
     try:
         with exclusive(_lake.lock, on_wait=_give_up, what="the sensor raw_changed"):
@@ -53,4 +62,21 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     if raw_state == release.get("raw_state", state.EMPTY):
         return dg.SkipReason("What is published was built from what is in raw.")
     # With the release it follows, so that raw data put back to an earlier state is built again.
-    return dg.RunRequest(run_key=f"{raw_state}-after-{release.get('release_id')}")
+    key = f"{raw_state}-after-{release.get('release_id')}"
+    # Dagster skips a key of which there is a run.
+    broken = _broken_off(context.instance, key)
+    if len(broken) > 1:
+        wait = max(broken) + FIRST_PAUSE * 2 ** (len(broken) - 2) - time.time()
+        if wait > 0:
+            return dg.SkipReason(f"{len(broken)} builds broke off; the next in {wait:.0f} s.")
+    return dg.RunRequest(run_key=f"{key}-{len(broken)}" if broken else key, tags={BUILDS: key})
+
+
+def _broken_off(instance: dg.DagsterInstance, key: str) -> list[float]:
+    """When the builds of `key` ended that came to no end of their own (seconds)."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={BUILDS: key})
+    return [
+        record.update_timestamp.timestamp()
+        for record in instance.get_run_records(failed)
+        if broke_off(instance, record.dagster_run.run_id)
+    ]
