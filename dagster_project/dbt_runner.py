@@ -4,6 +4,7 @@ As processes of their own two builds a night cost more before their first model 
 does. Heavy to import. What the results mean for Dagster stands in defs/dbt_models.py.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -70,6 +71,9 @@ def _invoke(
     results: "SimpleQueue[Any] | None" = None,
 ) -> Any:
     said = []
+    # DuckDB's log beside the warehouse holds what the warehouse does, and outlives a kill. For the
+    # whole process, because threads have none of their own; others of it publish later.
+    umask = os.umask(0o077)
 
     def hear(event: Any) -> None:
         if event.info.level == "error":
@@ -84,6 +88,7 @@ def _invoke(
     finally:
         # It keeps the warehouse open, and nobody else could read it.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        os.umask(umask)
     if not done.success:
         raise DbtError("\n\n".join(said) or str(done.exception))
     return done.result

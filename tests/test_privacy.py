@@ -1,8 +1,10 @@
 """Personal data: which columns of marts may hold it, and the policy that each of them obeys."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -10,6 +12,8 @@ import pytest
 
 from dagster_project import manifest as dbt_manifest
 from dagster_project import night, settings
+from dagster_project.core import warehouse
+from dagster_project.core.lake import Lake
 
 # Every column of a mart that is tagged pii, and the policy that withholds it.
 PERSONAL = {
@@ -73,3 +77,30 @@ def test_rows_behind_a_failed_check_are_shown_without_personal_data(
     compiled.parent.mkdir(parents=True)
     compiled.write_text("select 'A' as account_id, 'ada' as user_id")
     assert night._rows_behind(test["name"], here) == ["account_id=A, user_id=(personal)"]
+
+
+def test_what_dbt_writes_beside_the_warehouse_is_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project import dbt_runner
+
+    lake = Lake(tmp_path)
+    warehouse.ready(lake)
+    modes, outside = {}, os.umask(0o022)
+
+    def build(*_: object) -> SimpleNamespace:
+        with duckdb.connect(str(lake.warehouse)) as db:
+            db.execute("create table t as select 'Jane Doe' as name")
+            for path in tmp_path.glob("warehouse.duckdb*"):
+                modes[path.name] = path.stat().st_mode & 0o777
+        return SimpleNamespace(success=True, result=None)
+
+    monkeypatch.setattr(dbt_runner, "dbtRunner", lambda *_: SimpleNamespace(invoke=build))
+    try:
+        dbt_runner._invoke([])
+        # What is published afterwards is for others to read.
+        (tmp_path / "published").touch()
+    finally:
+        os.umask(outside)
+    assert (tmp_path / "published").stat().st_mode & 0o777 == 0o644
+    assert modes == {"warehouse.duckdb": 0o600, "warehouse.duckdb.wal": 0o600}
