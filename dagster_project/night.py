@@ -226,7 +226,9 @@ def _rows_behind(check: str, settings: Settings) -> list[str]:
     if not path or not query:
         return []
     try:
-        with duckdb.connect(str(Lake(settings.data_dir).warehouse), read_only=True) as db:
+        with duckdb.connect(
+            str(Lake(settings.data_dir).warehouse), read_only=True, config={**settings.engine}
+        ) as db:
             found = db.execute(f"from ({query.read_text()}) limit {ROWS_SHOWN}")
             names = [column[0] for column in found.description or ()]
             return [

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from dagster_project.core.exports import load_exports
+from dagster_project.core.lake import Lake
+from dagster_project.core.machine import Engine, engine
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DBT_DIR = CHECKOUT / "dbt"
@@ -49,6 +51,11 @@ class Settings:
     @property
     def dagster_home(self) -> Path:
         return self.data_dir / ".dagster"
+
+    @property
+    def engine(self) -> Engine:
+        """The configuration of DuckDB, but for that of extraction, which spills by itself."""
+        return engine(self.memory_limit, Lake(self.data_dir).temporary)
 
     def integer(self, policy: str) -> int:
         """The value of a policy that policies.csv declares as an integer."""

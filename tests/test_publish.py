@@ -12,8 +12,14 @@ import pytest
 import readers
 
 from dagster_project.core import publish as publishing
+from dagster_project.core import warehouse as warehouses
 from dagster_project.core.lock import exclusive, holder
+from dagster_project.core.machine import engine
 from dagster_project.core.publish import Release, current_release, publish
+
+WITHIN = (
+    "select current_setting('memory_limit') as memory, current_setting('temp_directory') as dir"
+)
 
 
 def release(number: int) -> Release:
@@ -57,6 +63,28 @@ def test_a_mart_of_known_grain_is_sorted_by_it_alone(tmp_path: Path, warehouse: 
     published = tmp_path / "published"
     publish(warehouse, published, release(1), keep=7, grains={"mart_b": ["text"]})
     assert rows(published, "from mart_b") == [(3, "7"), (2, "8"), (1, "9")]
+
+
+def test_a_release_is_written_within_the_limit_of_memory_and_spilled_where_that_says(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    found = []
+
+    def ask(db: duckdb.DuckDBPyConnection, _: Path) -> None:
+        found.extend(db.execute(WITHIN).fetchall())
+
+    within = engine("800MiB", tmp_path / ".tmp")
+    publish(warehouse, tmp_path / "published", release(1), keep=7, write_also=ask, engine=within)
+    assert found == [("800.0 MiB", str(tmp_path / ".tmp"))]
+
+
+def test_so_is_the_warehouse_read(tmp_path: Path, warehouse: Path) -> None:
+    with duckdb.connect(str(warehouse)) as db:
+        db.execute(f"create view marts.within as {WITHIN}")
+    [frame] = warehouses.read(
+        warehouse, engine("800MiB", tmp_path / ".tmp"), "marts.within"
+    ).values()
+    assert frame.collect().rows() == [("800.0 MiB", str(tmp_path / ".tmp"))]
 
 
 def test_a_release_says_what_it_is_in_its_table_and_beside_it(

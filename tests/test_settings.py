@@ -90,4 +90,7 @@ def test_the_memory_limit_reaches_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = f"env_var('MEMORY_LIMIT', '') or '{settings.DEFAULT_MEMORY_LIMIT}'"
     assert limit in (DBT_DIR / "profiles.yml").read_text()
     monkeypatch.setenv("MEMORY_LIMIT", " 800MiB")
-    assert settings.current().memory_limit == os.environ["MEMORY_LIMIT"] == "800MiB"
+    chosen = settings.current()
+    assert chosen.memory_limit == os.environ["MEMORY_LIMIT"] == "800MiB"
+    assert chosen.engine["memory_limit"] == "800MiB"
+    assert chosen.engine["temp_directory"] == str(chosen.data_dir / ".tmp")

@@ -44,7 +44,7 @@ from dagster_project.core.files import (
     without_blank_lines,
 )
 from dagster_project.core.lake import Lake, put
-from dagster_project.core.machine import ENGINE, is_of_the_machine, sentence
+from dagster_project.core.machine import engine, is_of_the_machine, sentence
 from dagster_project.core.rows import (
     SQL_TYPES,
     file_literal,
@@ -99,9 +99,7 @@ class Extractor:
         self._hasher = ThreadPoolExecutor(1)
         self._db = duckdb.connect(
             config={
-                **ENGINE,
-                "temp_directory": str(self._folder / "spill"),
-                "memory_limit": self._memory_limit,
+                **engine(self._memory_limit, self._folder / "spill"),
                 "autoinstall_known_extensions": "false",
             }
         )

@@ -5,10 +5,12 @@ They reach us as OSError, from DuckDB, from SQLite or as text from dbt, and only
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+Engine = Mapping[str, str | int]
 # For every DuckDB that writes: a statement that fails while threads of its own still write its file
 # may wait for them for ever (duckdb/duckdb issue 23885), so none writes aside.
-ENGINE: Mapping[str, int] = {"async_threads": 0}
+ENGINE: Engine = {"async_threads": 0}
 
 _FULL = re.compile("No space left|Disk quota|disk is full|disk full|File too large", re.I)
 _FORBIDDEN = re.compile("Read-only|Permission denied|readonly database|Operation not permitted")
@@ -19,6 +21,12 @@ _PASSING = re.compile(
     "|Too many open files|Cannot allocate memory|Out of Memory|Failed to allocate|timed out"
 )
 _OTHER = re.compile("Could not (write|create)|Cannot open file|No files found")
+
+
+def engine(memory_limit: str, spill: Path) -> Engine:
+    """The configuration of a DuckDB: what does not fit into its memory is spilled to `spill`, and
+    not beside the program or the file that it opens."""
+    return {**ENGINE, "memory_limit": memory_limit, "temp_directory": str(spill)}
 
 
 def is_of_the_machine(error: BaseException) -> bool:

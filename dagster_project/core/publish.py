@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project.core.lake import sync
-from dagster_project.core.machine import ENGINE
+from dagster_project.core.machine import ENGINE, Engine
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,12 +51,14 @@ def publish(
     keep: int,
     write_also: "WriteAlso | None" = None,
     grains: Mapping[str, Sequence[str]] | None = None,
+    engine: Engine = ENGINE,
 ) -> Mapping[str, int]:
     """Release every table of the warehouse's schema `marts`; rows per mart (count).
 
     The table `mart_status` says of each mart how many rows it has, and no_data where it has none.
     `write_also` may add to the folder of the release before it is switched to. A mart is sorted by
     its columns of `grains`, of which it must have one row each, else by all that it has.
+    `engine` is the configuration of DuckDB.
 
     The newest `keep` releases stay, the new one and the one before it always: somebody may be just
     opening that. A reader that has an older release open keeps reading it. Raises duckdb.Error and
@@ -66,7 +68,7 @@ def publish(
     releases.mkdir(parents=True, exist_ok=True)
     _sweep(published)
     partial = releases / f"{release.release_id}{_UNFINISHED}"
-    rows = _write(warehouse, partial, release, write_also, grains or {})
+    rows = _write(warehouse, partial, release, write_also, grains or {}, engine)
     for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
         sync(file)
     partial.replace(releases / release.release_id)
@@ -103,11 +105,12 @@ def _write(
     release: Release,
     write_also: "WriteAlso | None",
     grains: Mapping[str, Sequence[str]],
+    engine: Engine,
 ) -> Mapping[str, int]:
     import duckdb
 
     (folder / "parquet").mkdir(parents=True)
-    with duckdb.connect(config={**ENGINE}) as db:
+    with duckdb.connect(config={**engine}) as db:
         db.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
         # The oldest storage version: 1.x clients cannot read what 2.x writes by default.
         db.execute(

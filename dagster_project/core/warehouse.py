@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from dagster_project.core.lake import Lake
+from dagster_project.core.machine import Engine
 
 # Where no accounts export ever arrived nothing has happened yet, and every derived table is empty.
 BEFORE_EVERYTHING = dt.date(1900, 1, 1)
@@ -25,21 +26,22 @@ def ready(lake: Lake) -> None:
             file.chmod(0o600)
 
 
-def read(warehouse: Path, *tables: str) -> Mapping[str, pl.LazyFrame]:
+def read(warehouse: Path, engine: Engine, *tables: str) -> Mapping[str, pl.LazyFrame]:
     """Tables of the warehouse, named schema.table, as frames by table name.
 
-    Raises duckdb.Error if the warehouse or a table does not exist.
+    `engine` is the configuration of DuckDB. Raises duckdb.Error if there is no such warehouse or
+    table.
     """
-    with duckdb.connect(str(warehouse), read_only=True) as db:
+    with duckdb.connect(str(warehouse), read_only=True, config={**engine}) as db:
         return {
             table.rpartition(".")[2]: pl.DataFrame(db.sql(f"from {table}")).lazy()
             for table in tables
         }
 
 
-def as_of_date(warehouse: Path) -> dt.date | None:
+def as_of_date(warehouse: Path, engine: Engine) -> dt.date | None:
     """The as-of day of the marts; None if the accounts export never arrived."""
-    [frame] = read(warehouse, "intermediate.int_quality__as_of").values()
+    [frame] = read(warehouse, engine, "intermediate.int_quality__as_of").values()
     day: dt.date | None = frame.collect().item(0, "as_of_date")
     return day
 

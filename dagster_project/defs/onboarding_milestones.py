@@ -35,8 +35,10 @@ _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_
 def onboarding(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     lake = Lake(_settings.data_dir)
     with passing_faults(context):
-        frames = warehouse.read(lake.warehouse, *_INPUTS)
-        as_of = warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING
+        frames = warehouse.read(lake.warehouse, _settings.engine, *_INPUTS)
+        as_of = (
+            warehouse.as_of_date(lake.warehouse, _settings.engine) or warehouse.BEFORE_EVERYTHING
+        )
         reached = milestones.reach(
             frames["int_onboarding__starts"],
             frames["int_onboarding__occurrences"],

@@ -46,7 +46,7 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
     raw_state = state.raw_state(_settings)
     release = Release(
         release_id=dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ"),
-        as_of_date=warehouse.as_of_date(lake.warehouse),
+        as_of_date=warehouse.as_of_date(lake.warehouse, _settings.engine),
         fingerprint=state.fingerprint(_code_state, raw_state),
         raw_state=raw_state,
     )
@@ -55,7 +55,15 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
     )
     kept = _settings.integer("releases_kept")
     with passing_faults(context):
-        rows = publish(lake.warehouse, lake.published, release, kept, write_closes, _grains)
+        rows = publish(
+            lake.warehouse,
+            lake.published,
+            release,
+            kept,
+            write_closes,
+            _grains,
+            _settings.engine,
+        )
         closes.settle(lake)
     return dg.MaterializeResult(
         metadata={

@@ -38,14 +38,15 @@ _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_
 def survey_scores(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     lake = Lake(_settings.data_dir)
     with passing_faults(context):
-        frames = warehouse.read(lake.warehouse, *_INPUTS)
+        frames = warehouse.read(lake.warehouse, _settings.engine, *_INPUTS)
         scores = surveys.scores(
             frames["int_surveys__responses"],
             frames["int_surveys__invitations"],
             frames["survey_types"],
             frames["int_accounts__slices"],
             frames["int_revenue__account_months"],
-            as_of=warehouse.as_of_date(lake.warehouse) or warehouse.BEFORE_EVERYTHING,
+            as_of=warehouse.as_of_date(lake.warehouse, _settings.engine)
+            or warehouse.BEFORE_EVERYTHING,
             small_sample=_settings.integer("min_survey_responses"),
         )
         classes = surveys.classes(frames["int_surveys__responses"], frames["survey_types"])
