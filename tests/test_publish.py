@@ -167,6 +167,19 @@ def test_a_first_publish_killed_before_its_last_step_has_published_nothing(
     assert rows(published, "select release_id from release") == [(release(2).release_id,)]
 
 
+def test_a_release_that_was_never_switched_to_takes_the_place_of_none(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    for number in (1, 2):
+        publish(warehouse, published, release(number), keep=2)
+    # As a kill leaves it before the last step.
+    (published / "releases" / release(3).release_id).mkdir()
+    publish(warehouse, published, release(4), keep=2)
+    kept = sorted(path.name for path in (published / "releases").iterdir())
+    assert kept == [release(2).release_id, release(4).release_id]
+
+
 def test_what_a_killed_publish_left_is_swept_and_never_seen(
     tmp_path: Path, warehouse: Path
 ) -> None:

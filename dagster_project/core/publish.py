@@ -95,8 +95,15 @@ def current_release(published: Path) -> Mapping[str, str | None]:
 
 
 def unfinished(published: Path) -> list[Path]:
-    """What a killed publish left behind, unless one is under way."""
-    return [*published.glob(f"*{_UNFINISHED}"), *published.glob(f"releases/*{_UNFINISHED}")]
+    """What a killed publish left behind, unless one is under way; also a whole release that is
+    newer than the current one, because nobody ever switched to it."""
+    current = published / "current"
+    newest = current.readlink().name if current.is_symlink() else "~"
+    releases = published.glob("releases/*")
+    return [
+        *published.glob(f"*{_UNFINISHED}"),
+        *(it for it in releases if it.name.endswith(_UNFINISHED) or it.name > newest),
+    ]
 
 
 def _write(
