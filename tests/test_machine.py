@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ from dagster_project.core.lake import Lake
 from dagster_project.core.lock import holder
 from dagster_project.instance import close_dead_runs
 
+CELL = "'No space left: Jane Doe timed out'"
+
 
 @pytest.mark.parametrize(
     ("error", "is_of_the_machine", "may_pass"),
@@ -41,8 +44,20 @@ from dagster_project.instance import close_dead_runs
         ),
         (duckdb.IOException('IO Error: Could not write file "x": File too large'), True, False),
         (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), True, True),
+        (sqlite3.OperationalError("database is locked"), True, True),
         (AccountingError("3 rows in are not 1 + 1 + 0"), False, False),
         (duckdb.BinderException("Binder Error: no such column"), False, False),
+        # What a cell says.
+        (duckdb.ConversionException(f"Conversion Error: {CELL} to INT32"), False, False),
+        (duckdb.InvalidInputException(f"Invalid Input Error: {CELL}"), False, False),
+        (duckdb.ConstraintException(f"Constraint Error: Duplicate key {CELL}"), False, False),
+        (ValueError(CELL), False, False),
+        (RuntimeError(f"Runtime Error in model a\n  Conversion Error: {CELL}"), False, False),
+        (
+            RuntimeError(f"in model a\n  Conversion Error: {CELL}\nin b\n  IO Error: Interrupted"),
+            True,
+            True,
+        ),
         (RuntimeError("Got 3 results, configured to fail if != 0"), False, False),
     ],
 )
@@ -52,6 +67,7 @@ def test_a_fault_of_the_machine_is_told_from_others(
     assert machine.is_of_the_machine(error) == is_of_the_machine
     assert machine.may_pass(error) == may_pass
     assert "\n" not in machine.sentence(error)
+    assert not is_of_the_machine or "Jane Doe" not in machine.sentence(error)
     assert len(machine.sentence(error)) > 5
 
 

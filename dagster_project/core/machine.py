@@ -1,6 +1,7 @@
 """Faults of the machine, told from faults of data: in one sentence, and whether they may pass.
 
-They reach us as OSError, from DuckDB, from SQLite or as text from dbt, and only their texts agree.
+They reach us as OSError, from DuckDB, from SQLite or as text from dbt, and only their texts agree:
+but for what quotes a cell, in which anything may stand.
 """
 
 import re
@@ -21,6 +22,13 @@ _PASSING = re.compile(
     "|Too many open files|Cannot allocate memory|Out of Memory|Failed to allocate|timed out"
 )
 _OTHER = re.compile("Could not (write|create)|Cannot open file|No files found")
+# What quotes rows and statements: by its class, as Python's databases name it, or as a line of dbt.
+_OF_DATA = {"DataError", "IntegrityError", "ProgrammingError", "NotSupportedError", "ValueError"}
+_SAID_OF_DATA = re.compile(
+    r"^.*\b(Conversion|Invalid Input|Constraint|Out of Range|Mismatch Type|Binder|Parser|Catalog"
+    r"|Not implemented) Error:.*$",
+    re.MULTILINE,
+)
 
 
 def engine(memory_limit: str, spill: Path) -> Engine:
@@ -60,11 +68,12 @@ def sentence(error: BaseException) -> str:
 
 
 def _in(error: BaseException) -> Callable[[re.Pattern[str]], bool]:
-    said = _said(error)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = "" if kinds & _OF_DATA else _said(error)
     return lambda pattern: bool(pattern.search(said))
 
 
 def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error).strip()
+    return _SAID_OF_DATA.sub("", str(error)).strip()
