@@ -171,7 +171,8 @@ def prepare(chosen: settings.Settings) -> int:
 
     prepare_home(chosen)
     manifest.load(chosen)
-    with exclusive(Lake(chosen.data_dir).lock, on_wait=_say), dg.DagsterInstance.get() as instance:
+    lock = Lake(chosen.data_dir).lock
+    with exclusive(lock, on_wait=_say, heals=False), dg.DagsterInstance.get() as instance:
         close_dead_runs(instance, tags={})
     return PUBLISHED
 

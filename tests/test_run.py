@@ -27,7 +27,7 @@ from dagster_project import night as night_of_jobs
 from dagster_project import settings
 from dagster_project.core import samples
 from dagster_project.core.lake import Lake
-from dagster_project.core.lock import exclusive
+from dagster_project.core.lock import exclusive, holder
 from dagster_project.core.samples import delivery
 from dagster_project.manifest import grains
 from dagster_project.settings import CHECKOUT
@@ -408,6 +408,18 @@ def test_after_a_kill_all_is_done_once_although_nothing_is_new(
     assert program.run(here) == 0
     assert program.run(here) == 0
     assert done == [tmp_path]
+
+
+def test_who_does_not_heal_leaves_the_mark_of_a_kill(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    lock.write_text("process 1, since yesterday")
+    for _ in range(2):
+        with exclusive(lock, pytest.fail, heals=False) as is_after_a_kill:
+            assert is_after_a_kill
+    assert holder(lock) == (False, "process 1, since yesterday")
+    with exclusive(lock, pytest.fail):
+        pass
+    assert holder(lock) == (False, "")
 
 
 def test_an_empty_folder_gets_no_invented_data(tmp_path: Path) -> None:

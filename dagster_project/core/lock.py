@@ -19,12 +19,17 @@ _held_to_the_end: set[Path] = set()
 
 @contextmanager
 def exclusive(
-    path: Path, on_wait: Callable[[str], None], what: str | None = None
+    path: Path,
+    on_wait: Callable[[str], None],
+    what: str | None = None,
+    *,
+    heals: bool = True,
 ) -> Iterator[bool]:
     """Hold the lock at `path`, waiting for it if need be; whether its last holder was killed.
 
     `what` tells others what it is held for, in place of the command that this process was started
-    with.
+    with. Who does not put in order what a kill has left says so (`heals`), and the lock goes on
+    telling of the kill.
 
     `on_wait` gets one sentence on who holds it, and may raise to give up. Within a process that
     already holds it, entering again does nothing: a program that runs two jobs under one lock is
@@ -43,14 +48,14 @@ def exclusive(
             on_wait(f"Waiting for another run to end ({file.read().strip() or 'just starting'}).")
             fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        was_killed = bool(file.read())
+        killed = file.read()
         file.truncate(0)
         since = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         file.write(f"process {os.getpid()}, since {since}: {what or ' '.join(sys.argv)[:100]}\n")
         file.flush()
         _held.add(path)
         try:
-            yield was_killed
+            yield bool(killed)
         finally:
             if path in _held_to_the_end:
                 # What is never closed the kernel closes with the process.
@@ -59,6 +64,8 @@ def exclusive(
                 _held.remove(path)
                 file.seek(0)
                 file.truncate()
+                if not heals:
+                    file.write(killed)
 
 
 def hold_to_the_end(path: Path) -> None:

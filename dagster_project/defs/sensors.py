@@ -48,7 +48,8 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     again, the first at once: a full disk should be free before many of them have filled it.
     """
     try:
-        with exclusive(_lake.lock, on_wait=_give_up, what="the sensor raw_changed"):
+        what = "the sensor raw_changed"
+        with exclusive(_lake.lock, on_wait=_give_up, what=what, heals=False):
             close_dead_runs(context.instance, PROGRAM_TAGS)
     except BusyError as busy:
         return dg.SkipReason(str(busy))
