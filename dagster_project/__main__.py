@@ -215,7 +215,7 @@ def _generate_samples(lake: Lake) -> None:
         # Aside first, and moved at once: half of the samples must not pass for what has landed.
         shutil.rmtree(unfinished, ignore_errors=True)
         files = samples.generate(unfinished)
-        unfinished.replace(landing)
+        unfinished.replace(landing.resolve())
     _say(f"{files} sample files in {landing}.")
 
 

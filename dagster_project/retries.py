@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 
 from dagster_project.core import machine
 
@@ -35,10 +36,14 @@ def passing_faults(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def broke_off(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a failed run ended with its process or by a fault of the machine, and so may end well
-    on the same data."""
+    """Whether a failed run ended with its process, by a signal or by a fault of the machine, and so
+    may end well on the same data."""
     failures = [
-        entry.get_dagster_event().step_failure_data.user_failure_data
+        entry.get_dagster_event().step_failure_data
         for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     ]
-    return not failures or any(said and OF_THE_MACHINE in said.metadata for said in failures)
+    return not failures or any(
+        failure.error_source == ErrorSource.INTERRUPT
+        or (failure.user_failure_data and OF_THE_MACHINE in failure.user_failure_data.metadata)
+        for failure in failures
+    )

@@ -135,8 +135,7 @@ def test_a_step_that_breaks_off_makes_its_export_stale(
     # What hold, the exit status and the notices go by.
     [stale] = state.stale_exports(settings.current())
     assert stale.sentence == (
-        "orders/orders is stale: 2024-01-06 failed: This may not be written or read:"
-        " Permission denied: /data/raw/orders"
+        "orders/orders is stale: 2024-01-06 failed: This may not be written or read"
     )
     assert state.new_days(settings.current()) == {"orders/orders": [DAYS[1]]}
 

@@ -32,6 +32,7 @@ from dagster_project.core.exports import (
     Export,
     Extraction,
     Rules,
+    altered_days,
     append_to_ledger,
     is_declared,
     load_exports,
@@ -923,7 +924,7 @@ def test_a_line_without_end_is_not_read_whole_but_fails_its_day(
     world.land(f"{DAY}.{extension}", b"\n".join(lines) + end.encode())
     assert counts(world.extract()) == (3, 1, 1, 1)
     world.land(f"{DAY}.{extension}", b"\n".join(lines) + b" " + end.encode())
-    assert world.extract().error == f"{DAY}.{extension}: a line is longer than 200 bytes"
+    assert world.extract().error == f"{DAY}.{extension}: no line feed within 200 bytes"
 
 
 def test_a_quoted_field_may_hold_more_than_the_longest_line(
@@ -942,7 +943,7 @@ def test_of_a_line_too_long_no_more_is_read_than_tells_so(
 ) -> None:
     monkeypatch.setattr(files, "_LONGEST_RECORD", 200)
     source = io.BytesIO(b"short\n" + b"x" * 9_999)
-    with pytest.raises(files.FileFault, match=r"^x\.csv: a line is longer than 200"):
+    with pytest.raises(files.FileFault, match=r"^x\.csv: no line feed within 200"):
         list(files._lines("x.csv", source, size))
     assert source.tell() <= 300
 
@@ -1248,6 +1249,33 @@ def test_a_day_whose_extraction_breaks_off_has_failed_and_is_tried_again(world: 
     assert world.stale() == [DAY]
     assert world.extract().is_ok
     assert world.stale() == []
+
+
+def test_a_day_that_goes_while_it_is_read_leaves_no_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def going(number: int, file: str, path: Path, *rest: Any) -> files.Part:
+        part = files.prepare(number, file, path, *rest)
+        path.unlink()
+        return part
+
+    monkeypatch.setattr(extraction, "prepare", going)
+    with pytest.raises(extraction.GoneError):
+        world.extract_rows("a,1,,open,,")
+    assert read_ledger(world.lake) == {}
+
+
+def test_a_day_that_was_not_read_to_its_end_is_not_altered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "put", full)
+        with pytest.raises(OSError, match="No space left"):
+            world.extract_rows("a,1,,open,,")
+    assert altered_days(world.export, world.lake, read_ledger(world.lake)) == []
 
 
 def test_a_defect_is_named_in_the_ledger_without_what_it_quotes(

@@ -134,6 +134,10 @@ def test_nothing_is_superseded_before_accounts_arrive(lake: Lake) -> None:
     assert expire(lake, replace(RULES, snapshot_days_kept=0, systems=("people", "surveys"))) == 0
 
 
+def test_what_systems_hold_that_are_off_is_kept(lake: Lake) -> None:
+    assert expire(lake, replace(RULES, snapshot_days_kept=0, systems=("crm",))) == 0
+
+
 def test_a_dropped_day_that_is_wanted_again_is_extracted_again(lake: Lake) -> None:
     rules = replace(RULES, snapshot_days_kept=1)
     expire(lake, rules)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -150,7 +151,7 @@ def test_a_build_that_broke_off_is_asked_for_again_and_one_that_failed_is_not(
     monkeypatch.setattr(sensors, "_settings", chosen)
     monkeypatch.setattr(sensors, "_lake", Lake(tmp_path))
     monkeypatch.setattr(state, "raw_state", lambda _: "what is in raw")
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     @dg.asset
     def step(context: dg.AssetExecutionContext) -> None:
@@ -177,10 +178,15 @@ def test_a_build_that_broke_off_is_asked_for_again_and_one_that_failed_is_not(
         assert isinstance(waits, dg.SkipReason)
         monkeypatch.setattr(sensors, "FIRST_PAUSE", 0)
         third = asked()
-        assert len({first.run_key, second.run_key, third.run_key}) == 3
+        # As a signal ends it.
+        errors.append(dg.DagsterExecutionInterruptedError())
+        with suppress(dg.DagsterExecutionInterruptedError):
+            job.execute_in_process(instance=instance, tags=third.tags, raise_on_error=False)
+        fourth = asked()
+        assert len({it.run_key for it in (first, second, third, fourth)}) == 4
         errors.append(dg.Failure("Not published: no pass of a check."))
-        job.execute_in_process(instance=instance, tags=third.tags, raise_on_error=False)
-        assert asked().run_key == third.run_key  # which Dagster has seen
+        job.execute_in_process(instance=instance, tags=fourth.tags, raise_on_error=False)
+        assert asked().run_key == fourth.run_key  # which Dagster has seen
 
 
 FULL = """

@@ -143,6 +143,11 @@ def test_a_clock_that_was_put_back_does_not_cost_the_new_release(
     for number in (5, 6, 1):
         publish(warehouse, published, release(number), keep=2)
     assert rows(published, "select release_id from release") == [(release(1).release_id,)]
+    kept = {path.name for path in (published / "releases").iterdir()}
+    assert kept == {release(number).release_id for number in (1, 6)}
+    publish(warehouse, published, release(2), keep=2)
+    kept = {path.name for path in (published / "releases").iterdir()}
+    assert kept == {release(number).release_id for number in (1, 2)}
 
 
 def test_a_first_publish_killed_before_its_last_step_has_published_nothing(

@@ -347,7 +347,8 @@ def altered_days(export: Export, lake: Lake, ledger: Ledger) -> list[date]:
         state = ledger.get((export.system, export.name, day))
         if state and landed_stats(folder, parts) == [part.stat for part in state.newest.landed]:
             known = [part.sha256 for part in state.newest.landed]
-            if [sha256_of(part) for part in parts] != known:
+            # Without a hash they were never read to the end.
+            if all(known) and [sha256_of(part) for part in parts] != known:
                 altered.append(day)
     return altered
 
@@ -365,8 +366,11 @@ def as_of_day(ledger: Ledger, rules: Rules) -> date | None:
 
 def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None:
     """Of a snapshot export, the one landing day that the marts read: its newest good one by the
-    as-of day. None where raw keeps every day, as it does until accounts arrive."""
+    as-of day. None where raw keeps every day, as it does until accounts arrive, and of systems that
+    are off."""
     if export.kind != "snapshot" or rules.snapshot_days_kept is None:
+        return None
+    if export.system not in rules.systems:
         return None
     if (as_of := as_of_day(ledger, rules)) is None:
         return None

@@ -164,15 +164,21 @@ class Extractor:
                 raise FileFault("the files changed while they were read")
             reasons = self._commit(export, day, counts)
             line = replace(line, status="ok", **vars(counts), reasons=reasons, drift=drift)
-        except FileFault as fault:
-            line = replace(line, error=str(fault))
         except Exception as error:
-            # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
-            unread = tuple(Landed(*stat, "") for stat in stats)
-            with suppress(OSError):
-                append_to_ledger(self._lake, replace(line, error=_broken_off(error), landed=unread))
-            raise
-        finally:
+            # Also frees the disk for the line of the ledger.
+            shutil.rmtree(self._work)
+            self._data.unlink(missing_ok=True)
+            if not self._lake.landed_day(export.system, export.name, day):
+                raise GoneError(f"{export.system}/{export.name}: {day} has gone") from error
+            if not isinstance(error, FileFault):
+                # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
+                unread = tuple(Landed(*stat, "") for stat in stats)
+                line = replace(line, error=_broken_off(error), landed=unread)
+                with suppress(OSError):
+                    append_to_ledger(self._lake, line)
+                raise
+            line = replace(line, error=str(error))
+        else:
             shutil.rmtree(self._work)
         # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
         hashes = hashing.result()
@@ -453,9 +459,9 @@ class Extractor:
 
 
 def _broken_off(error: Exception) -> str:
-    """Why a day came to no end, in words that quote no row."""
+    """Why a day came to no end, in words that quote neither a row nor a path."""
     if is_of_the_machine(error):
-        return sentence(error)
+        return sentence(error).partition(": ")[0]
     return f"the extraction broke off: {type(error).__name__}"
 
 

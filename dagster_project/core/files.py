@@ -179,13 +179,13 @@ def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:
 def _lines(file: str, source: BinaryIO, size: int) -> Iterator[bytes]:
     """Blocks of some `size` bytes that end at a line feed, so that no CRLF is cut in two.
 
-    Raises FileFault for a line longer than _LONGEST_RECORD, of which no more is read.
+    Raises FileFault where none comes within _LONGEST_RECORD bytes, of which no more is read.
     """
     while block := source.read(size):
         room = _LONGEST_RECORD - (len(block) - block.rfind(b"\n") - 1)
         rest = source.readline(room + 1)
         if len(rest) > room and not rest.endswith(b"\n"):
-            raise FileFault(f"{file}: a line is longer than {_LONGEST_RECORD:,} bytes")
+            raise FileFault(f"{file}: no line feed within {_LONGEST_RECORD:,} bytes")
         yield block + rest
 
 

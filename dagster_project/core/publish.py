@@ -72,13 +72,16 @@ def publish(
     for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
         sync(file)
     partial.replace(releases / release.release_id)
+    current = published / "current"
+    before = current.readlink().name if current.is_symlink() else None
     # Last what counts: a kill in between leaves the release unpublished, and it is built again.
     _link(published / "marts.duckdb", Path("current") / "marts.duckdb")
     _link(published / "parquet", Path("current") / "parquet")
-    _link(published / "current", Path("releases") / release.release_id)
-    # By name, and not counting on a clock that was never put back.
-    others = sorted(it for it in releases.iterdir() if it.name != release.release_id)
-    for old in others[::-1][max(keep - 1, 1) :]:
+    _link(current, Path("releases") / release.release_id)
+    # By name, and not counting on a clock that was never put back, or on no kill before the switch.
+    others = [it for it in releases.iterdir() if it.name != release.release_id]
+    others.sort(key=lambda it: (it.name == before, it.name), reverse=True)
+    for old in others[max(keep - 1, 1) :]:
         shutil.rmtree(old)
     return rows
 
@@ -95,15 +98,8 @@ def current_release(published: Path) -> Mapping[str, str | None]:
 
 
 def unfinished(published: Path) -> list[Path]:
-    """What a killed publish left behind, unless one is under way; also a whole release that is
-    newer than the current one, because nobody ever switched to it."""
-    current = published / "current"
-    newest = current.readlink().name if current.is_symlink() else "~"
-    releases = published.glob("releases/*")
-    return [
-        *published.glob(f"*{_UNFINISHED}"),
-        *(it for it in releases if it.name.endswith(_UNFINISHED) or it.name > newest),
-    ]
+    """What a killed publish left behind, unless one is under way."""
+    return [*published.glob(f"*{_UNFINISHED}"), *published.glob(f"releases/*{_UNFINISHED}")]
 
 
 def _write(

@@ -44,17 +44,17 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
         )
     lake = Lake(_settings.data_dir)
     raw_state = state.raw_state(_settings)
-    release = Release(
-        release_id=dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ"),
-        as_of_date=warehouse.as_of_date(lake.warehouse, _settings.engine),
-        fingerprint=state.fingerprint(_code_state, raw_state),
-        raw_state=raw_state,
-    )
-    write_closes = partial(
-        closes.write_new, lake, release.release_id, _settings.integer("close_business_day")
-    )
     kept = _settings.integer("releases_kept")
     with passing_faults(context):
+        release = Release(
+            release_id=dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ"),
+            as_of_date=warehouse.as_of_date(lake.warehouse, _settings.engine),
+            fingerprint=state.fingerprint(_code_state, raw_state),
+            raw_state=raw_state,
+        )
+        write_closes = partial(
+            closes.write_new, lake, release.release_id, _settings.integer("close_business_day")
+        )
         rows = publish(
             lake.warehouse,
             lake.published,

@@ -1,28 +1,32 @@
 {% set tolerance = "interval " ~ var("gap_tolerance_days") ~ " day" %}
 -- What the open subscriptions of an account say of the time after the as-of day.
 with subscriptions as (
-    select * from {{ ref('int_revenue__subscriptions') }}
+    select
+        *,
+        started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }} as is_open,
+    from {{ ref('int_revenue__subscriptions') }}
 ),
 
-open_rows as (
+-- A trial or a pause has nothing to lose, and a canceled row without an end never counts.
+paid as (
     select *
     from subscriptions
-    where started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
+    where status in ('active', 'past_due') or (status = 'canceled' and ended_at is not null)
 ),
 
--- A row that the next one of its subscription follows is a change of price or plan and no end, and a trial
--- or a pause has nothing to lose.
+-- A row that the next one of its subscription follows is a change of price or plan and no end.
 endings as (
-    select open_rows.account_id, min(open_rows.ended_at) as ends_at,
-    from open_rows
-    anti join subscriptions as following
+    select paid.account_id, min(paid.ended_at) as ends_at,
+    from paid
+    semi join (from paid where is_open) as paid_now
+        on paid.account_id = paid_now.account_id and paid.subscription_id = paid_now.subscription_id
+    anti join paid as following
         on
-            open_rows.account_id = following.account_id
-            and open_rows.subscription_id = following.subscription_id
-            and open_rows.started_at < following.started_at
-            and open_rows.ended_at + {{ tolerance }} >= following.started_at
-            and following.status in ('active', 'past_due')
-    where open_rows.ended_at is not null and open_rows.status not in ('trialing', 'paused')
+            paid.account_id = following.account_id
+            and paid.subscription_id = following.subscription_id
+            and paid.started_at < following.started_at
+            and paid.ended_at + {{ tolerance }} >= following.started_at
+    where paid.ended_at >= {{ as_of_end() }}
     group by all
 )
 
@@ -32,6 +36,7 @@ select
     bool_or(status = 'past_due') as is_past_due,
     min(term_end_date) filter (term_end_date >= {{ as_of_date() }}) as renewal_date,
     any_value(endings.ends_at) as ends_at,
-from open_rows
+from subscriptions
 left join endings using (account_id)
+where is_open
 group by account_id
