@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from models import CompileModels, contracts, rows_of
 from oracle import Policies, World
-from worked_examples import account, subscription
+from worked_examples import account, cancellation, subscription
 
 NAMES = (
     "mart_account_360",
@@ -426,6 +426,61 @@ def test_a_trial_that_ends_beside_a_paid_subscription_is_no_scheduled_end(
     world = World(AS_OF, accounts=[account("A")], subscriptions=rows)
     tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
     assert built(compile_models, world, tables)["mart_at_risk_accounts"] == []
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"status": "canceled", "cancel_requested_at": midnight(JUNE)},
+        {"status": "past_due", "past_due_since": midnight(date(2024, 2, 1))},
+    ],
+    ids=["canceled without an end", "a grace that ran out"],
+)
+def test_what_no_longer_counts_puts_nobody_at_risk(
+    compile_models: CompileModels, over: Row
+) -> None:
+    rows = [
+        subscription("S", START, term_end_date=date(2024, 7, 31), **over),
+        subscription("T", START),
+    ]
+    world = World(AS_OF, accounts=[account("A")], subscriptions=rows)
+    tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
+    marts = built(compile_models, world, tables)
+    assert marts["mart_at_risk_accounts"] == []
+    [whole] = marts["mart_account_360"]
+    assert (whole["cancel_requested_at"], whole["renewal_date"]) == (None, None)
+    assert (whole["is_past_due"], whole["health_score"]) == (False, 100)
+
+
+def test_an_account_that_paid_between_two_closes_is_churned_for_an_unknown_reason(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        subscription("S", date(2024, 2, 1), date(2024, 3, 10)),
+        subscription("T", date(2024, 5, 5), date(2024, 5, 9)),
+        subscription("S", date(2024, 2, 5), date(2024, 2, 9), account_id="B"),
+    ]
+    world = World(
+        AS_OF,
+        accounts=[account("A", segment="all"), account("B")],
+        subscriptions=rows,
+        cancellations=[cancellation(date(2024, 3, 9)) | {"reason_code": "price"}],
+    )
+    told = {
+        "objective_id": "O",
+        "metric_name": "mrr",
+        "segment": "all",
+        "direction": "increase",
+        "target": 10.0,
+        "period_grain": "month",
+        "valid_from": START,
+    }
+    marts = built(compile_models, world, {"seeds__objectives": [told]})
+    found = {row["account_id"]: row for row in marts["mart_account_360"]}
+    assert {row["lifecycle_stage"] for row in found.values()} == {"churned"}
+    assert (found["A"]["churns"], found["A"]["last_churn_reason"]) == (2, "unknown")
+    # What the whole company misses is not missed by a segment of that name.
+    assert found["A"]["segment_objectives_off_track"] is None
 
 
 # The back-test

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from dagster_project.definitions import definitions
@@ -44,6 +45,14 @@ def violations(manifest: Mapping[str, Any]) -> list[str]:
             if used not in MAY_USE[layer(node)]:
                 found.append(f"{node['name']} may not use {used}: {parent['name']}")
     return sorted(found)
+
+
+def test_every_column_of_a_seed_has_a_type() -> None:
+    # Or one that somebody empties would get any.
+    project = yaml.safe_load((CHECKOUT / "dbt" / "dbt_project.yml").read_text())
+    for path in (CHECKOUT / "dbt" / "seeds").glob("*.csv"):
+        header = path.read_text().splitlines()[0].split(",")
+        assert list(project["seeds"]["customer_success"][path.stem]["+column_types"]) == header
 
 
 def test_models_keep_the_layer_law(manifest: Mapping[str, Any]) -> None:

@@ -486,6 +486,32 @@ def test_plans_move_from_none_to_none_and_sum_to_the_bridge(compile_models: Comp
     }
 
 
+def test_a_plan_that_is_called_none_is_paid_for_all_the_same(compile_models: CompileModels) -> None:
+    rows = [
+        subscription("S", JAN, plan_tier="none", account_id="A"),
+        subscription("T", JAN, date(2024, 2, 10), plan_tier="none", account_id="B"),
+    ]
+    models = compile_models(Policies(), NAMES)
+    with closing(models.build(World(date(2024, 2, 29), subscriptions=rows))) as database:
+        assert models.broken_identities(database) == {}
+        moves = [r for r in rows_of(database, "mart_plan_migration") if r["period_start"] == FEB]
+    assert [of(row, "accounts", "opening_accounts", "closing_accounts") for row in moves] == [
+        [2, 2, 1]
+    ]
+
+
+def test_the_median_is_reached_where_half_have_left(compile_models: CompileModels) -> None:
+    # Of 24 accounts one leaves each day: eleven doubles multiplied miss the half by a digit.
+    rows = [
+        subscription(f"S{n}", JAN, JAN + timedelta(30 + n) if n < 12 else None, account_id=f"A{n}")
+        for n in range(24)
+    ]
+    models = compile_models(Policies(), ("mart_survival_curve",))
+    with closing(models.build(World(date(2024, 5, 20), subscriptions=rows))) as database:
+        curve = rows_of(database, "mart_survival_curve")
+    assert {row["median_days"] for row in curve if row["slice_dimension"] == "total"} == {41}
+
+
 # ---------------------------------------------------------------------------------- random worlds
 
 

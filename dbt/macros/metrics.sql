@@ -5,8 +5,7 @@
 
 
 {#- A registry entry evaluated over the measures in scope; one without a denominator is its numerator. -#}
-{% macro metric(name) -%}
-    {%- set entry = var("metrics")[name] -%}
+{% macro metric_value(entry) -%}
     {%- if entry.denominator -%}
     {{ ratio(entry.numerator, entry.denominator) }}
     {%- else -%}
@@ -15,13 +14,8 @@
 {%- endmacro %}
 
 
-{#- The same over int_metrics__slice_periods, where every entry's parts have these names. -#}
-{% macro metric_value(numerator = "numerator", denominator = "denominator", reason_null = "reason_null") -%}
-    case
-        when {{ reason_null }} is not null then null
-        when {{ denominator }} is null then cast({{ numerator }} as double)
-        else {{ ratio(numerator, denominator) }}
-    end
+{% macro metric(name) -%}
+    {{ metric_value(var("metrics")[name]) }}
 {%- endmacro %}
 
 

@@ -5,8 +5,8 @@ with moved as (
         sum(opening_mrr) as opening_mrr,
         sum(closing_mrr) as closing_mrr,
         sum(mrr_delta + fx_mrr) as moved_mrr,
-        sum(accounts) filter (from_plan <> 'none') as opening_accounts,
-        sum(accounts) filter (to_plan <> 'none') as closing_accounts,
+        sum(opening_accounts) as opening_accounts,
+        sum(closing_accounts) as closing_accounts,
     from {{ ref('mart_plan_migration') }}
     group by all
 )

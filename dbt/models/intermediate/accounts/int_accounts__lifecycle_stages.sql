@@ -6,6 +6,7 @@ with trials as (
         (status = 'trialing' or trial_end_at >= {{ as_of_end() }})
         and started_at < {{ as_of_end() }}
         and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
+        and (status <> 'canceled' or ended_at is not null)
 ),
 
 onboardings as (
@@ -30,7 +31,7 @@ select
         when onboardings.account_id is not null then 'onboarding'
         when health.effective_band = 'red' then 'at_risk'
         when payers.is_paying then 'active'
-        when payers.account_id is not null then 'churned'
+        when account_id in (select account_id from {{ ref('int_revenue__account_spells') }}) then 'churned'
         else 'prospect'
     end as lifecycle_stage,
 from (select distinct account_id from {{ ref('int_accounts__slices') }}) as accounts

@@ -52,14 +52,16 @@ past_due as (
     select
         closes.account_id,
         closes.period_start,
-        max(greatest(date_diff('day', coalesce(past_due_since, started_at), close_at), 0)) as days_past_due,
+        max(greatest(date_diff('day', coalesce(past_due_since, items.started_at), close_at), 0)) as days_past_due,
     from closes
-    inner join {{ ref('int_revenue__subscriptions') }} as subscriptions
+    inner join {{ ref('int_revenue__item_periods') }} as items
         on
-            closes.account_id = subscriptions.account_id
-            and subscriptions.status = 'past_due'
-            and subscriptions.started_at < closes.close_at
-            and coalesce(subscriptions.ended_at, timestamp 'infinity') >= closes.close_at
+            closes.account_id = items.account_id
+            and items.status = 'past_due'
+            and items.started_at < closes.close_at
+            and coalesce(items.service_ended_at, timestamp 'infinity') >= closes.close_at
+    inner join {{ ref('int_revenue__subscriptions') }} as subscriptions
+        on items.subscription_id = subscriptions.subscription_id and items.started_at = subscriptions.started_at
     group by all
 ),
 

@@ -29,7 +29,7 @@ actuals as (
         is_complete_period,
         numerator,
         denominator,
-        {{ metric_value() }} as actual,
+        value as actual,
         reason_null,
         is_small_sample,
     from {{ ref('int_metrics__slice_periods') }}

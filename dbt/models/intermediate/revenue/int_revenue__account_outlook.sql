@@ -5,13 +5,18 @@ with subscriptions as (
         *,
         started_at < {{ as_of_end() }} and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }} as is_open,
     from {{ ref('int_revenue__subscriptions') }}
+    -- What its grace or the recognition of churn has ended, and what never counts, lies ahead of nobody.
+    anti join (
+        from {{ ref('int_revenue__item_periods') }} where covered_to is not null
+    ) as ended using (subscription_id, started_at)
+    where status <> 'canceled' or ended_at is not null
 ),
 
--- A trial or a pause has nothing to lose, and a canceled row without an end never counts.
+-- A trial or a pause has nothing to lose.
 paid as (
     select *
     from subscriptions
-    where status in ('active', 'past_due') or (status = 'canceled' and ended_at is not null)
+    where status not in ('trialing', 'paused')
 ),
 
 -- A row that the next one of its subscription follows is a change of price or plan and no end.

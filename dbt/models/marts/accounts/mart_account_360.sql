@@ -11,7 +11,7 @@ spells as (
     select
         account_id,
         count(ended_at) as churns,
-        arg_max(reason_code, ended_at) as last_churn_reason,
+        arg_max(coalesce(reason_code, 'unknown'), ended_at) as last_churn_reason,
     from {{ ref('int_revenue__account_spells') }}
     group by all
 ),
@@ -152,4 +152,5 @@ left join tickets using (account_id)
 left join contacts using (account_id)
 left join answers using (account_id)
 left join outcomes using (account_id)
-left join objectives on accounts.segment = objectives.segment
+-- Of an objective, `all` is the whole, whatever a segment is called.
+left join objectives on accounts.segment = objectives.segment and accounts.segment <> 'all'

@@ -1,7 +1,7 @@
 -- A complete month far from the months before it: farther from their median than so many times their
 -- median distance from it. Medians, because one odd month must not hide the next.
 with metrics as (
-    select *, {{ metric_value() }} as value,
+    select *
     from {{ ref('int_metrics__slice_periods') }}
     where is_complete_period
 ),

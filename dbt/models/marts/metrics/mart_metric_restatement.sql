@@ -30,7 +30,7 @@ closed as (
 ),
 
 live as (
-    select *, {{ metric_value() }} as value,
+    select *
     from {{ ref('int_metrics__slice_periods') }}
     semi join closed using (metric_name, period_grain, period_start)
 ),
@@ -57,6 +57,13 @@ restated as (
     where
         coalesce(closes.numerator, 0) <> coalesce(live.numerator, 0)
         or coalesce(closes.denominator, 0) <> coalesce(live.denominator, 0)
+),
+
+-- Those of features have no total that could be as it was.
+totalled as (
+    select distinct metric_name
+    from {{ ref('int_metrics__slice_periods') }}
+    where slice_dimension = 'total'
 ),
 
 changed_days as (
@@ -135,7 +142,7 @@ judged as (
             [
                 if(definition_version_close <> definition_version_now, 'changed_definition', null),
                 if(changed_policies <> '', 'changed_policy', null),
-                if(not has_total_changed, 'changed_slice', null),
+                if(not has_total_changed and metric_name in (from totalled), 'changed_slice', null),
                 if(corrected_exports is not null, 'corrected_export', null),
                 if(late_exports is not null, 'late_data', null),
             ],

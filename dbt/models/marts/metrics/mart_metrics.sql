@@ -5,7 +5,7 @@ select
     slice_value,
     numerator,
     denominator,
-    {{ metric_value() }} as value,
+    value,
     reason_null,
     sample_size,
     is_small_sample,

@@ -10,7 +10,8 @@ select
     survival,
     if(survival > 0, greatest(survival - 1.96 * survival * sqrt(greenwood), 0), null) as ci_low,
     if(survival > 0, least(survival + 1.96 * survival * sqrt(greenwood), 1), null) as ci_high,
-    min(age_days) filter (survival <= 0.5) over (
+    -- A product of doubles may miss a half by its last digit.
+    min(age_days) filter (round(survival, 12) <= 0.5) over (
         partition by subject, slice_dimension, slice_value
     ) as median_days,
 from {{ ref('int_retention__survival') }}

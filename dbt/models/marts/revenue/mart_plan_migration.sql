@@ -28,6 +28,8 @@ select
     opening_plan as from_plan,
     closing_plan as to_plan,
     count(*) as accounts,
+    sum(opening_accounts)::bigint as opening_accounts,
+    sum(closing_accounts)::bigint as closing_accounts,
     sum(opening_mrr) as opening_mrr,
     sum(closing_mrr) as closing_mrr,
     sum(fx_mrr) as fx_mrr,
