@@ -43,9 +43,8 @@ select
     priced.* exclude (monthly_amount, discount_percent),
     coalesce(discount_percent, 0) as discount_percent,
     billing_interval || ' x ' || interval_count as term,
-    -- A trial is a trialing row, or the time of any row before its trial_end_at; not of one that never counts.
+    -- A trial is a trialing row, or the time of any row before its trial_end_at.
     case
-        when status = 'canceled' and ended_at is null then started_at
         when status = 'trialing' then coalesce(ended_at, trial_end_at, timestamp 'infinity')
         when trial_end_at > started_at then least(trial_end_at, ended_at)
         else started_at
