@@ -1,3 +1,9 @@
+{#- Whether a subscription row never counts: canceled, and no export says since when. -#}
+{% macro is_void() -%}
+    (status = 'canceled' and ended_at is null)
+{%- endmacro %}
+
+
 {#- MRR of a subscription row on a day: its own under a constant rate, else at the rate of that month's
     close. -#}
 {% macro mrr_on(row, day) -%}

@@ -13,3 +13,10 @@
     ) as dimensions
     left join {{ ref('int_accounts__slices') }} as slices using (account_id, slice_dimension)
 {% endmacro %}
+
+
+{#- Whether a slice is one that objectives and investments are about: the whole, or a segment. There `all` is
+    the whole, whatever a segment is called. -#}
+{% macro is_whole_or_segment() -%}
+    (slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all'))
+{%- endmacro %}

@@ -6,7 +6,7 @@ with trials as (
         (status = 'trialing' or trial_end_at >= {{ as_of_end() }})
         and started_at < {{ as_of_end() }}
         and coalesce(ended_at, timestamp 'infinity') >= {{ as_of_end() }}
-        and (status <> 'canceled' or ended_at is not null)
+        and not {{ is_void() }}
 ),
 
 onboardings as (

@@ -33,8 +33,7 @@ actuals as (
         reason_null,
         is_small_sample,
     from {{ ref('int_metrics__slice_periods') }}
-    -- Of an objective, `all` is the whole, whatever a segment is called.
-    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
+    where {{ is_whole_or_segment() }}
 ),
 
 joined as (

@@ -38,10 +38,9 @@ segments as (
     select
         *,
         slice_dimension = 'segment' as is_segment,
-        if(is_segment, slice_value, 'all') as segment,
+        slice_value as segment,
     from {{ ref('int_revenue__slice_months') }}
-    -- Of an investment, `all` is the whole, whatever a segment is called.
-    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
+    where {{ is_whole_or_segment() }}
 ),
 
 sides as (
@@ -79,11 +78,9 @@ growth as (
 ),
 
 members as (
-    select
-        account_id,
-        if(slice_dimension = 'segment', slice_value, 'all') as scope_segment,
+    select account_id, slice_value as scope_segment,
     from {{ ref('int_accounts__slices') }}
-    where slice_dimension = 'total' or (slice_dimension = 'segment' and slice_value <> 'all')
+    where {{ is_whole_or_segment() }}
 ),
 
 -- Who paid when the three months began, and what they pay at the close of each.

@@ -26,7 +26,7 @@
         "key": "subscription_id",
         "checks": dict(
             unknown,
-            canceled_without_end="status = 'canceled' and ended_at is null",
+            canceled_without_end=is_void(),
             ends_before_it_starts="ended_at <= started_at",
             without_mrr="mrr is null or mrr_original is null",
         ),

@@ -9,7 +9,7 @@ with subscriptions as (
     anti join (
         from {{ ref('int_revenue__item_periods') }} where covered_to is not null
     ) as ended using (subscription_id, started_at)
-    where status <> 'canceled' or ended_at is not null
+    where not {{ is_void() }}
 ),
 
 -- A trial or a pause has nothing to lose.

@@ -54,7 +54,7 @@ recognised as (
     {% endif -%}
     where
         status <> 'paused'
-        and not (status = 'canceled' and ended_at is null)
+        and not {{ is_void() }}
         {% if var("trial_policy") == "exclude" %}and status <> 'trialing'{% endif %}
 ){{ "," if var("mrr_snapshot") == "any_time" }}
 
