@@ -104,9 +104,10 @@ def extract_all(data_dir: str, only: str = "") -> Answer:
 
 
 def _extracted(data_dir: str, names: list[str] | None, *, empty: bool = False) -> Answer:
-    from dagster_project.core.exports import read_ledger, stale_days
     from dagster_project.core.extraction import Extractor
     from dagster_project.core.lake import Lake
+    from dagster_project.core.ledger import read_ledger
+    from dagster_project.core.staleness import stale_days
 
     lake, rules, answer = Lake(Path(data_dir)), _rules(), {"days": 0, "rows": 0, "rejected": 0}
     with Extractor(lake, rules) as extractor:
@@ -486,7 +487,7 @@ def _exports() -> Mapping[str, "Export"]:
 
 
 def _rules() -> Any:
-    from dagster_project.core.exports import Rules
+    from dagster_project.core.ledger import Rules
 
     return Rules(first_day=date(2020, 1, 1), max_reject_share=0.1)
 

@@ -20,8 +20,9 @@ from zoneinfo import ZoneInfo
 
 from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
-from dagster_project.core.exports import ContractError, load_exports, unquoted
+from dagster_project.core.exports import ContractError, load_exports
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import unquoted
 from dagster_project.core.lock import exclusive, holder
 from dagster_project.core.publish import current_release
 

@@ -21,17 +21,12 @@ from packaging.specifiers import SpecifierSet
 
 from dagster_project import settings, state
 from dagster_project.core import arrivals
-from dagster_project.core.exports import (
-    Export,
-    Ledger,
-    altered_days,
-    days_of,
-    load_exports,
-    read_ledger,
-)
+from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.lake import Lake, spans
+from dagster_project.core.ledger import Ledger, days_of, read_ledger
 from dagster_project.core.lock import Holder, holder
 from dagster_project.core.publish import current_release, unfinished
+from dagster_project.core.staleness import altered_days
 from dagster_project.settings import CHECKOUT, Settings
 
 SHOWN = ("dagster", "dbt-core", "duckdb", "polars")

@@ -28,8 +28,8 @@ from dagster._core.storage.tags import (
 
 from dagster_project import housekeeping, manifest, state
 from dagster_project.core import machine
-from dagster_project.core.exports import unquoted
 from dagster_project.core.lake import Lake, spans
+from dagster_project.core.ledger import unquoted
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
 from dagster_project.notices import Notice, innermost_error, notify, of_failed_run
 from dagster_project.settings import Settings

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from dagster_project.core.exports import unquoted
+from dagster_project.core.ledger import unquoted
 
 if TYPE_CHECKING:
     import dagster as dg

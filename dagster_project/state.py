@@ -7,18 +7,10 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dagster_project.core.exports import (
-    Export,
-    Extraction,
-    Rules,
-    as_of_day,
-    days_of,
-    load_exports,
-    read_ledger,
-    stale_days,
-    unquoted,
-)
+from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger, unquoted
+from dagster_project.core.staleness import as_of_day, stale_days
 from dagster_project.manifest import files_below, hash_of
 from dagster_project.settings import CHECKOUT, DBT_DIR, STAGING_DIR, Settings
 

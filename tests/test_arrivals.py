@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from dagster_project.core import arrivals
-from dagster_project.core.exports import Extraction, Ledger, record
+from dagster_project.core.ledger import Extraction, Ledger, record
 
 FIRST = date(2024, 1, 5)
 

@@ -22,8 +22,9 @@ from program import land
 from dagster_project import __main__ as program
 from dagster_project import settings, state
 from dagster_project.core import extraction
-from dagster_project.core.exports import Export, Extraction
+from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction
 
 ORDERS = dg.AssetKey(["orders", "orders"])
 DAYS = [date(2024, 1, 5), date(2024, 1, 6), date(2024, 1, 7)]

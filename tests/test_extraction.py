@@ -26,22 +26,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.core import extraction, files
-from dagster_project.core.exports import (
-    Column,
-    ContractError,
-    Export,
-    Extraction,
-    Rules,
-    altered_days,
-    append_to_ledger,
-    is_declared,
-    load_exports,
-    read_ledger,
-    stale_days,
-)
-from dagster_project.core.extraction import Extractor
+from dagster_project.core.exports import Column, ContractError, Export, load_exports
+from dagster_project.core.extraction import Extractor, is_declared
 from dagster_project.core.lake import FORMATS, Lake
+from dagster_project.core.ledger import Extraction, Rules, append_to_ledger, read_ledger
 from dagster_project.core.rows import SHAPES, SQL_TYPES, file_literal, literal
+from dagster_project.core.staleness import altered_days, stale_days
 
 DAY = date(2024, 1, 5)
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=1.0)
@@ -1133,7 +1123,7 @@ def test_a_day_that_only_was_touched_is_not_stale_nor_hashed_again(
     world.extract_rows("a,1,,open,,")
     os.utime(world.folder / f"{DAY}.csv", (1, 1))
     assert world.stale() == []
-    monkeypatch.setattr("dagster_project.core.exports.sha256_of", None)
+    monkeypatch.setattr("dagster_project.core.ledger.sha256_of", None)
     assert world.stale() == []
 
 
@@ -1402,7 +1392,7 @@ def test_every_declared_export_can_be_extracted(tmp_path: Path, name: str) -> No
 
 
 def test_contracts_ledger_and_staleness_do_without_duckdb() -> None:
-    program = "import sys, dagster_project.core.exports; sys.exit('duckdb' in sys.modules)"
+    program = "import sys, dagster_project.core.staleness; sys.exit('duckdb' in sys.modules)"
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
 

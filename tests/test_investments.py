@@ -15,9 +15,10 @@ from models import DBT_DIR, CompileModels, Models, rows_of
 from oracle import Policies, World, next_month
 from worked_examples import account, subscription
 
-from dagster_project.core.exports import Rules, load_exports
+from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Rules
 from dagster_project.core.samples import accounts as customers
 from dagster_project.core.samples import generate
 

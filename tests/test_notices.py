@@ -23,9 +23,10 @@ from program import land, run_program
 from dagster_project import __main__ as program
 from dagster_project import night, notices, settings, state
 from dagster_project.core import arrivals
-from dagster_project.core.exports import Rules, load_exports, read_ledger, unquoted
+from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Rules, read_ledger, unquoted
 from dagster_project.notices import Notice
 
 LATE = Notice("late_export", "billing/invoices", "billing/invoices is late.")

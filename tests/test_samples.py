@@ -14,9 +14,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from dagster_project.core.exports import Export, Extraction, Rules, load_exports
+from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction, Rules
 from dagster_project.core.samples import generate
 from dagster_project.core.samples.delivery import MISSED, SHAPES
 

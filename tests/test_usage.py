@@ -21,10 +21,10 @@ from oracle_usage import Rules, event
 from program import land
 from worked_examples import account, subscription
 
-from dagster_project.core.exports import Rules as ExportRules
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Rules as ExportRules
 from dagster_project.settings import STAGING_DIR
 
 MARTS = (

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from dagster_project.core.exports import Export, Extraction, Ledger, days_of
+from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction, Ledger, days_of
 
 # By name, what each finding asks.
 QUESTIONS = {

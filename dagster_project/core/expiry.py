@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from dagster_project.core.exports import Export, Ledger, Rules, days_of, needed_snapshot
+from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Ledger, Rules, days_of
+from dagster_project.core.staleness import needed_snapshot
 
 
 def expire_snapshots(

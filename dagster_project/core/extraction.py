@@ -5,8 +5,8 @@ cannot disagree: the swift one streams the rows into Parquet and stops at the fi
 careful one stages all rows with their verdicts, in Parquet as well, because a day may be larger
 than the memory; rejects, duplicates and counts come from there.
 
-The contracts and the ledger are exports.py's, the bytes of a file files.py's, what a row must be
-rows.py's. Nothing else may write raw and rejects.
+The contracts are exports.py's, the ledger is ledger.py's, the bytes of a file are files.py's, what
+a row must be is rows.py's. Nothing else may write raw and rejects.
 """
 
 import re
@@ -24,16 +24,7 @@ from typing import Any
 
 import duckdb
 
-from dagster_project.core.exports import (
-    Export,
-    Extraction,
-    Landed,
-    Rules,
-    append_to_ledger,
-    is_declared,
-    landed_stats,
-    sha256_of,
-)
+from dagster_project.core.exports import Export
 from dagster_project.core.files import (
     MOST_COLUMNS,
     FileFault,
@@ -44,6 +35,14 @@ from dagster_project.core.files import (
     without_blank_lines,
 )
 from dagster_project.core.lake import Lake, put
+from dagster_project.core.ledger import (
+    Extraction,
+    Landed,
+    Rules,
+    append_to_ledger,
+    landed_stats,
+    sha256_of,
+)
 from dagster_project.core.machine import engine, is_of_the_machine, sentence
 from dagster_project.core.rows import (
     SQL_TYPES,
@@ -456,6 +455,12 @@ class Extractor:
             if isinstance(error, kinds) and is_of_the_machine(error):
                 raise OSError(str(error)) from error
             raise
+
+
+def is_declared(export: Export, lake: Lake) -> bool:
+    """Whether raw holds the typed empty table of this contract (see Extractor.ensure_empty)."""
+    stamp = lake.raw_empty(export.system, export.name).with_suffix(".contract")
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == export.fingerprint
 
 
 def _broken_off(error: Exception) -> str:

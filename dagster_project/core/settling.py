@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from dagster_project.core.exports import Export, landed_stats
+from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import landed_stats
 
 Stats = Sequence[tuple[str, int, int, int]]
 

@@ -8,8 +8,9 @@ import dagster as dg
 
 from dagster_project import settings, state
 from dagster_project.core import arrivals
-from dagster_project.core.exports import load_exports, read_ledger
+from dagster_project.core.exports import load_exports
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import read_ledger
 from dagster_project.instance import PROCESS_GONE, PROGRAM_TAGS
 from dagster_project.notices import Notice, notify, of_failed_run
 

@@ -14,9 +14,11 @@ from dagster._core.instance import RUNLESS_RUN_ID
 
 from dagster_project import freshness, settings, state
 from dagster_project.core import arrivals, settling
-from dagster_project.core.exports import Export, Extraction, load_exports, read_ledger, stale_days
+from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import Lake, spans
+from dagster_project.core.ledger import Extraction, read_ledger
+from dagster_project.core.staleness import stale_days
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
 
