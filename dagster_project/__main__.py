@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -117,8 +117,8 @@ def run(chosen: settings.Settings) -> int:
             return _say_up_to_date(chosen)
         from dagster_project import night
 
-        is_published = night.run(chosen)
-    return _outcome(chosen) if is_published else NOT_PUBLISHED
+        broken_off = night.run(chosen)
+    return NOT_PUBLISHED if broken_off is None else _outcome(chosen, broken_off)
 
 
 def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: str) -> int:
@@ -129,8 +129,8 @@ def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: 
     with exclusive(lake.lock, on_wait=_say):
         from dagster_project import night
 
-        is_published = night.run(chosen, night.Backfill(first, last, names))
-    return _outcome(chosen) if is_published else NOT_PUBLISHED
+        broken_off = night.run(chosen, night.Backfill(first, last, names))
+    return NOT_PUBLISHED if broken_off is None else _outcome(chosen, broken_off)
 
 
 def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> None:
@@ -197,11 +197,11 @@ def _say_up_to_date(chosen: settings.Settings) -> int:
     return _outcome(chosen)
 
 
-def _outcome(chosen: settings.Settings) -> int:
-    stale = state.stale_exports(chosen)
-    for export in stale:
-        _say(export.sentence)
-    return STALE if stale else PUBLISHED
+def _outcome(chosen: settings.Settings, broken_off: Sequence[str] = ()) -> int:
+    said = [*broken_off, *(export.sentence for export in state.stale_exports(chosen))]
+    for sentence in said:
+        _say(sentence)
+    return STALE if said else PUBLISHED
 
 
 def _generate_samples(lake: Lake) -> None:

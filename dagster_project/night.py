@@ -55,8 +55,10 @@ class Backfill:
         }
 
 
-def run(settings: Settings, backfill: Backfill | None = None) -> bool:
-    """Extract what is new, or what is chosen; build, check and publish; whether there is a release.
+def run(settings: Settings, backfill: Backfill | None = None) -> list[str] | None:
+    """Extract what is new, or what is chosen; build, check and publish.
+
+    Returns a sentence on each export whose extraction broke off; None if nothing was published.
 
     The caller holds the lock on DATA_DIR. An export that fails stops no other, and not the build.
     """
@@ -102,7 +104,7 @@ def run(settings: Settings, backfill: Backfill | None = None) -> bool:
         report.sum_up(settings)
         for notice in report.notices(settings):
             notify(notice, settings.notify_webhook, logging.getLogger(__name__).warning)
-    return report.is_published
+    return report.broken_off_exports(settings) if report.is_published else None
 
 
 class Report:
@@ -168,10 +170,22 @@ class Report:
         """What somebody who does not look should be told."""
         if not self.is_published:
             return [of_failed_run("make run", self._failures, unquoted(self.broken_off))]
-        stale = {export.name: export.notice for export in state.stale_exports(settings)}
-        told = [Notice("stale_export", name, notice) for name, notice in stale.items()]
-        others = [it for it in self._failures if _name(str(it.step_key)) not in stale]
+        stale = state.stale_exports(settings)
+        told = [Notice("stale_export", export.name, export.notice) for export in stale]
+        others = self._failed_beside(stale)
         return [*told, of_failed_run("extract", others)] if others else told
+
+    def broken_off_exports(self, settings: Settings) -> list[str]:
+        """A sentence on each export whose step failed without a day at fault."""
+        failed = self._failed_beside(state.stale_exports(settings))
+        return [
+            f"{_name(str(it.step_key))} broke off: {_sentence(it).partition(chr(10))[0]}"
+            for it in failed
+        ]
+
+    def _failed_beside(self, stale: Sequence[state.StaleExport]) -> list[dg.DagsterEvent]:
+        names = {export.name for export in stale}
+        return [it for it in self._failures if _name(str(it.step_key)) not in names]
 
     def sum_up(self, settings: Settings) -> None:
         """A table of what was extracted, what was built and checked, rows behind failed checks."""

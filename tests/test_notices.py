@@ -224,6 +224,18 @@ def test_a_failed_extraction_that_left_no_export_stale_is_told_too(tmp_path: Pat
     assert told == Notice(
         "run_failed", "extract", "extract failed at billing/invoices (ValueError)."
     )
+    [sentence] = report.broken_off_exports(replace(settings.current(), data_dir=tmp_path))
+    assert sentence.startswith("billing/invoices broke off: ")
+
+
+def test_a_night_that_left_an_export_out_says_so_in_its_last_line_and_by_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = replace(settings.current(), data_dir=tmp_path)
+    land(tmp_path, "crm/users", dt.date(2024, 1, 5), [])
+    monkeypatch.setattr(night, "run", lambda _: ["crm/users broke off: why."])
+    assert program.run(chosen) == program.STALE
+    assert capsys.readouterr().out.splitlines()[-1] == "crm/users broke off: why."
 
 
 def test_a_failed_run_is_told_in_our_words_or_by_the_kind_of_the_error() -> None:

@@ -255,11 +255,6 @@ class Extractor:
         landing_date = f"case when reason is null then date '{day}' else error(reason)::date end"
         names = [identifier(column.name) for column in export.columns]
         values = ", ".join(f"v{i} as {name}" for i, name in enumerate(names))
-        # Hashed from both ends: DuckDB's hash is the same for many a pair of neighbouring ids, and
-        # a repeated key that is none costs a second look at all rows.
-        key = ", ".join(
-            f"{identifier(name)}, reverse({identifier(name)}::varchar)" for name in export.key
-        )
         try:
             rows_in = self._copy(
                 f"select {values}, {landing_date} as landing_date from ({rows})", self._data
@@ -268,13 +263,22 @@ class Extractor:
             raise
         except duckdb.Error:
             return None
-        [(keys,)] = self._query(
-            f"select count(distinct hash({key})) from {file_literal(self._data)}"
-        )
-        if keys == rows_in:
+        if self._keys(export) == rows_in:
             return Counts(rows_in, rows_in)
         # With one header, the rows were written in the order of the parts.
         return self._less_superseded(export, day, rows_in) if len(alike) == 1 else None
+
+    def _keys(self, export: Export) -> int:
+        """How many keys the swift way wrote, or fewer: by their hashes."""
+        # Hashed from both ends: DuckDB's hash is the same for many a pair of neighbouring ids, and
+        # a repeated key that is none costs a second look at all rows.
+        key = ", ".join(
+            f"{identifier(name)}, reverse({identifier(name)}::varchar)" for name in export.key
+        )
+        [(keys,)] = self._query(
+            f"select count(distinct hash({key})) from {file_literal(self._data)}"
+        )
+        return int(keys)
 
     def _less_superseded(self, export: Export, day: date, rows_in: int) -> Counts | None:
         """What the swift way wrote, without the rows that another of their key supersedes; None if
