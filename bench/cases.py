@@ -7,6 +7,7 @@ measuring.py, what it does in tasks.py.
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from bench.chart import cost_chart
 from bench.measuring import Measured, TaskFailedError, measure, task
 from bench.models import compile_models
 from bench.world import LAST_DAY, World
+from dagster_project import settings
 from dagster_project.manifest import DBT_EXECUTABLE
 from dagster_project.settings import DBT_DIR
 
@@ -218,24 +220,7 @@ def nights(bench: Bench) -> None:
     for number in range(bench.runs):
         _snapshot_accounts(data_dir, day + timedelta(number))
         smalls.append(bench.program("night, one small new day", data_dir, runs=1))
-        dbt_vars = _dbt_vars(data_dir)
-        bares.append(
-            bench.measure(
-                "bare dbt build",
-                [
-                    *(str(DBT_EXECUTABLE), "--quiet", "build", "--vars", dbt_vars),
-                    *("--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)),
-                    *(
-                        "--target-path",
-                        str(data_dir / "bare"),
-                        "--log-path",
-                        str(data_dir / "bare"),
-                    ),
-                ],
-                environment={"DATA_DIR": str(data_dir)},
-                runs=1,
-            )
-        )
+        bares.append(_bare_build(bench, "bare dbt build", data_dir))
         idles.append(bench.program("night, nothing new", data_dir, runs=1))
     bench.find(3, "night with a small new day / dbt build", _median(smalls) / _median(bares), 1.5)
     bench.find(3, "night with nothing new", _median(idles), 2.0, "s")
@@ -278,18 +263,7 @@ def backfill(bench: Bench) -> None:
                 runs=1,
             )
         )
-        plain_builds.append(
-            bench.measure(
-                "build after it: dbt",
-                [
-                    *(str(DBT_EXECUTABLE), "--quiet", "build", "--vars", _dbt_vars(plain)),
-                    *("--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)),
-                    *("--target-path", str(plain / "bare"), "--log-path", str(plain / "bare")),
-                ],
-                environment={"DATA_DIR": str(plain)},
-                runs=1,
-            )
-        )
+        plain_builds.append(_bare_build(bench, "build after it: dbt", plain))
     ours = _median(extracts) + _median(builds)
     theirs = _median(plain_extracts) + _median(plain_builds)
     allowance = 0.03 * len(days)
@@ -309,9 +283,10 @@ def growth(bench: Bench) -> None:
             continue
         data_dir = bench.folder("growth")
         world.land(data_dir, events={LAST_DAY: world.clean_events()}, periods=False)
+        models = compile_models(data_dir, ["int_usage__account_days"])
         result = bench.measure(
             f"extraction and rollup of {size.events:,} events",
-            task("rollup_ours", data_dir=data_dir, models=_rollup_models(bench), source="csv"),
+            task("rollup_ours", data_dir=data_dir, models=models, source="csv"),
             before=lambda data_dir=data_dir: _forget_raw(data_dir),
         )
         costs.append((size.events, result))
@@ -370,9 +345,7 @@ LINES: Mapping[int, Callable[[Bench], None]] = {
 
 
 def _median(measured: Sequence[Measured]) -> float:
-    ordered = sorted(one.seconds for one in measured)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return statistics.median(one.seconds for one in measured)
 
 
 def _forget_raw(data_dir: Path) -> None:
@@ -392,17 +365,17 @@ def _snapshot_accounts(data_dir: Path, day: date) -> None:
     shutil.copyfile(max(folder.glob("*.csv")), folder / f"{day}.csv")
 
 
-def _dbt_vars(data_dir: Path) -> str:
-    """The variables that the program gives dbt."""
-    from dagster_project import settings
-
+def _bare_build(bench: Bench, name: str, data_dir: Path) -> Measured:
+    """dbt's own build of a data folder, with the variables that the program gives it."""
     os.environ["DATA_DIR"] = str(data_dir)
     settings.current.cache_clear()
-    return settings.current().dbt_vars
-
-
-def _rollup_models(bench: Bench) -> Path:
-    return compile_models(bench.folder("growth"), ["int_usage__account_days"])
+    target = str(data_dir / "bare")
+    command = [
+        *(str(DBT_EXECUTABLE), "--quiet", "build", "--vars", settings.current().dbt_vars),
+        *("--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)),
+        *("--target-path", target, "--log-path", target),
+    ]
+    return bench.measure(name, command, environment={"DATA_DIR": str(data_dir)}, runs=1)
 
 
 def _can_read(peer: str, source: str, bench: Bench) -> bool:

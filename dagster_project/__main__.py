@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
-from dagster_project.core.exports import ContractError, load_exports
+from dagster_project.core.exports import ContractError
 from dagster_project.core.lake import Lake
 from dagster_project.core.ledger import unquoted
 from dagster_project.core.lock import exclusive, holder
@@ -101,14 +101,14 @@ def _parser(commands: Mapping[str, Callable[..., int]]) -> argparse.ArgumentPars
 
 def run(chosen: settings.Settings) -> int:
     """Bring everything up to date with what has landed, and publish."""
-    lake = Lake(chosen.data_dir)
+    lake = chosen.lake
     if not lake.landed_exports() and not lake.ledger.exists():
         landing = lake.root / "landing"
         if chosen.data_dir != settings.DEFAULT_DATA_DIR or not _is_empty(landing):
             print(f"Nothing has landed in {landing}.")
             return PUBLISHED
         _generate_samples(lake)
-    # After a kill everything is done, also where nothing is new: that puts in order what it left.
+    # After a kill it runs even where nothing is new: that puts in order what the kill left.
     if not holder(lake.lock).was_killed and _is_up_to_date(chosen):
         return _say_up_to_date(chosen)
     with exclusive(lake.lock, on_wait=_say) as is_after_a_kill:
@@ -125,7 +125,7 @@ def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: 
     """Extract the landing days from one to another again, build, check and publish."""
     _check_days(chosen, first, last)
     names = _chosen_exports(chosen, exports)
-    lake = Lake(chosen.data_dir)
+    lake = chosen.lake
     with exclusive(lake.lock, on_wait=_say):
         from dagster_project import night
 
@@ -144,8 +144,7 @@ def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> Non
 
 
 def _chosen_exports(chosen: settings.Settings, names: str) -> list[str]:
-    declared = load_exports(settings.STAGING_DIR).items()
-    known = [name for name, export in declared if export.system in chosen.systems]
+    known = list(chosen.exports)
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in known]:
         raise settings.SettingsError(
@@ -172,7 +171,7 @@ def prepare(chosen: settings.Settings) -> int:
 
     prepare_home(chosen)
     manifest.load(chosen)
-    lock = Lake(chosen.data_dir).lock
+    lock = chosen.lake.lock
     with exclusive(lock, on_wait=_say, heals=False), dg.DagsterInstance.get() as instance:
         close_dead_runs(instance, tags={})
     return PUBLISHED
@@ -189,7 +188,7 @@ def _is_up_to_date(chosen: settings.Settings) -> bool:
     if state.new_days(chosen):
         return False
     wanted = state.fingerprint(state.code_state(chosen), state.raw_state(chosen))
-    return current_release(Lake(chosen.data_dir).published).get("fingerprint") == wanted
+    return current_release(chosen.lake.published).get("fingerprint") == wanted
 
 
 def _say_up_to_date(chosen: settings.Settings) -> int:

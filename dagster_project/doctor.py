@@ -9,8 +9,10 @@ import os
 import platform
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
@@ -56,14 +58,9 @@ def examine(chosen: Settings, say: Callable[[str], object], hashes: bool = False
 
     `hashes` reads every landing file.
     """
-    lake = Lake(chosen.data_dir)
-    exports = {
-        name: export
-        for name, export in load_exports(settings.STAGING_DIR).items()
-        if export.system in chosen.systems
-    }
-    patient = Patient(chosen, lake, read_ledger(lake), exports, holder(lake.lock))
-    say(f"{chosen.data_dir}")
+    lake = chosen.lake
+    patient = Patient(chosen, lake, read_ledger(lake), chosen.exports, holder(lake.lock))
+    say(str(chosen.data_dir))
     wrong = 0
     for well, check in {**CHECKS, **(HASH_CHECKS if hashes else {})}.items():
         found = list(check(patient))
@@ -116,12 +113,11 @@ def _lock(patient: Patient) -> Iterator[str]:
 
 
 def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
     return True
 
 
@@ -129,8 +125,6 @@ def _dead_runs(patient: Patient) -> Iterator[str]:
     home = patient.settings.dagster_home
     if patient.holder.is_held or not (home / "history" / "runs.db").exists():
         return
-    import time
-
     import dagster as dg
 
     from dagster_project.instance import PROGRAM_TAGS, UNFINISHED

@@ -11,14 +11,13 @@ import dagster as dg
 from dagster_project import settings, state
 from dagster_project.core import expiry
 from dagster_project.core.exports import load_exports
-from dagster_project.core.lake import Lake
 from dagster_project.core.ledger import read_ledger
 from dagster_project.instance import forget_runs
 
 
 def tidy(chosen: settings.Settings, instance: dg.DagsterInstance) -> str:
     """Drop what is too old; says what, if anything. The caller holds the lock on DATA_DIR."""
-    lake = Lake(chosen.data_dir)
+    lake = chosen.lake
     ledger, exports = read_ledger(lake), load_exports(settings.STAGING_DIR).values()
     snapshots = expiry.expire_snapshots(lake, exports, ledger, state.rules(chosen))
     rejects = expiry.expire_rejects(lake, ledger, chosen.optional_integer("reject_days_kept"))

@@ -28,7 +28,7 @@ from dagster._core.storage.tags import (
 
 from dagster_project import housekeeping, manifest, state
 from dagster_project.core import machine
-from dagster_project.core.lake import Lake, spans
+from dagster_project.core.lake import spans
 from dagster_project.core.ledger import unquoted
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
 from dagster_project.notices import Notice, innermost_error, notify, of_failed_run
@@ -209,7 +209,7 @@ class Report:
                 for row in _rows_behind(check.check_name, settings):
                     self.say(f"  {row}")
         if self.is_published:
-            self.say(f"Published: {Lake(settings.data_dir).published / 'marts.duckdb'}")
+            self.say(f"Published: {settings.lake.published / 'marts.duckdb'}")
         else:
             self.say("Nothing was published; what was published before is untouched.")
 
@@ -241,7 +241,7 @@ def _rows_behind(check: str, settings: Settings) -> list[str]:
         return []
     try:
         with duckdb.connect(
-            str(Lake(settings.data_dir).warehouse), read_only=True, config={**settings.engine}
+            str(settings.lake.warehouse), read_only=True, config={**settings.engine}
         ) as db:
             found = db.execute(f"from ({query.read_text()}) limit {ROWS_SHOWN}")
             names = [column[0] for column in found.description or ()]

@@ -2,7 +2,7 @@
 
 The webhook gets a POST of JSON, as chat tools take it: `text` is one sentence, `kind` what it is
 about, `subject` the export or the job, `at` the time (ISO 8601, UTC). Sentences quote no file and
-no row, because what stands in those may be personal. When to tell what is for those who call.
+no row, because what stands in those may be personal. When to send one is the caller's decision.
 """
 
 import datetime as dt

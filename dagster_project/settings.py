@@ -13,13 +13,13 @@ import re
 import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
-from dagster_project.core.exports import load_exports
+from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.lake import Lake
 from dagster_project.core.machine import Engine, engine
 
@@ -49,13 +49,23 @@ class Settings:
     notify_webhook: str | None = field(default=None, repr=False)
 
     @property
+    def lake(self) -> Lake:
+        return Lake(self.data_dir)
+
+    @cached_property
+    def exports(self) -> dict[str, Export]:
+        """The declared exports of the systems that are on, by `<system>/<name>`."""
+        declared = load_exports(STAGING_DIR).items()
+        return {name: export for name, export in declared if export.system in self.systems}
+
+    @property
     def dagster_home(self) -> Path:
         return self.data_dir / ".dagster"
 
     @property
     def engine(self) -> Engine:
         """The configuration of DuckDB, but for that of extraction, which spills by itself."""
-        return engine(self.memory_limit, Lake(self.data_dir).temporary)
+        return engine(self.memory_limit, self.lake.temporary)
 
     def integer(self, policy: str) -> int:
         """The value of a policy that policies.csv declares as an integer."""
@@ -172,7 +182,6 @@ def _is_date(value: Scalar) -> bool:
         return False
 
 
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "integer": lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
     "number": _is_number,
@@ -180,6 +189,5 @@ _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "date": _is_date,
     "time_zone": lambda value: value in zoneinfo.available_timezones(),
     "currency": lambda value: bool(re.fullmatch("[A-Z]{3}", str(value))),
-    "weekday": lambda value: value in _WEEKDAYS,
     "text": lambda value: isinstance(value, str),
 }

@@ -7,12 +7,11 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dagster_project.core.exports import Export, load_exports
-from dagster_project.core.lake import Lake
+from dagster_project.core.exports import Export
 from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger, unquoted
 from dagster_project.core.staleness import as_of_day, stale_days
 from dagster_project.manifest import files_below, hash_of
-from dagster_project.settings import CHECKOUT, DBT_DIR, STAGING_DIR, Settings
+from dagster_project.settings import CHECKOUT, DBT_DIR, Settings
 
 # What raw_state says before anything was extracted.
 EMPTY = hash_of([], [])
@@ -46,19 +45,19 @@ def new_days(settings: Settings, only_looks: bool = False) -> Mapping[str, list[
     An export whose landing folder cannot be listed is left out: `stale_exports` names it. Touched
     days are recorded, unless the caller `only_looks`.
     """
-    lake = Lake(settings.data_dir)
+    lake = settings.lake
     ledger = read_ledger(lake)
     found = {
         name: stale_days(export, lake, ledger, rules(settings), only_looks)
-        for name, export in load_exports(STAGING_DIR).items()
-        if export.system in settings.systems and not lake.unreadable(export.system, export.name)
+        for name, export in settings.exports.items()
+        if not lake.unreadable(export.system, export.name)
     }
     return {name: days for name, days in found.items() if days}
 
 
 def raw_state(settings: Settings) -> str:
     """A hash of what raw holds and why: contents and outcome of each day, not when it was read."""
-    ledger = read_ledger(Lake(settings.data_dir))
+    ledger = read_ledger(settings.lake)
     return hash_of([], sorted((*map(str, key), *map(_facts, ledger[key])) for key in ledger))
 
 
@@ -84,15 +83,14 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
     """Exports with a failed day that the marts would show if it had not failed.
 
     Of an append export that is every failed day; of a snapshot only the newest day matters, so a
-    failed one counts if no later day is in raw. So do exports of which nobody can tell what landed.
+    failed one counts if no later day is in raw. So does an export whose landing folder cannot be
+    listed.
     """
-    lake = Lake(settings.data_dir)
+    lake = settings.lake
     ledger = read_ledger(lake)
     as_of = rules(settings).as_of
     stale = []
-    for name, export in load_exports(STAGING_DIR).items():
-        if export.system not in settings.systems:
-            continue
+    for name, export in settings.exports.items():
         if why := lake.unreadable(export.system, export.name):
             said = f"{name} is stale: its landing folder cannot be read ({why})"
             stale.append(StaleExport(name, said, said))
@@ -121,14 +119,14 @@ def lost_days(settings: Settings) -> list[str]:
 
     An extraction brings them back, if their files are still in landing.
     """
-    lake, exports = Lake(settings.data_dir), load_exports(STAGING_DIR)
+    lake, exports = settings.lake, settings.exports
     ledger, decides = read_ledger(lake), rules(settings)
     # Of append exports also what landed after the as-of day is read, by the days it happened on.
     by = {"append": decides.as_of, "snapshot": as_of_day(ledger, decides) or decides.as_of}
     days: dict[str, list[dt.date]] = {}
     for (system, name, day), state in ledger.items():
         export = exports.get(f"{system}/{name}")
-        if export and system in settings.systems and state.newest_ok and day <= by[export.kind]:
+        if export and state.newest_ok and day <= by[export.kind]:
             days.setdefault(f"{system}/{name}", []).append(day)
     return [
         f"{name} {day}"

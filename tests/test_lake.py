@@ -47,7 +47,7 @@ def test_rows_as_they_landed_are_for_their_owner_alone_unless_somebody_opens_the
     lake: Lake,
 ) -> None:
     (lake.root / "rejects").mkdir(mode=0o750)
-    lake.shut()
+    lake.make_private()
     modes = {path.name: path.stat().st_mode & 0o777 for path in lake.root.iterdir()}
     assert modes == {"raw": 0o700, "rejects": 0o750, ".tmp": 0o700}
 

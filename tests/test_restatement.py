@@ -286,7 +286,7 @@ def test_a_close_is_committed_by_its_release(tmp_path: Path) -> None:
     release.mkdir(parents=True)
     (release / closes.CLOSES).write_bytes((lake.closes / "empty.parquet").read_bytes())
     # Killed before the switch: what was never published is never a close.
-    closes.settle(lake)
+    closes.commit(lake)
     assert not (lake.closes / "R1.parquet").exists()
     # Killed after the switch: the next build takes it in, and never twice.
     (lake.published / "current").symlink_to(Path("releases") / "R1")

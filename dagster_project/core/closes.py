@@ -11,10 +11,12 @@ function of the landed files and the policies but for this ledger.
 How the ledger is read is dbt's matter.
 """
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project.core.lake import Lake
+from dagster_project.core.rows import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +28,7 @@ CLOSES = "closes.parquet"
 _NEW_CLOSES = """
     with closed as (
         select distinct metric_name, period_grain, period_start
-        from read_parquet('{ledger}', union_by_name = true)
+        from read_parquet({ledger}, union_by_name = true)
     ),
 
     state as (
@@ -91,17 +93,17 @@ def ready(lake: Lake) -> None:
         import duckdb
 
         with lake.replacing(empty) as file, duckdb.connect() as db:
-            db.execute(f"copy ({_EMPTY}) to '{_quoted(file)}' (format parquet)")
-    settle(lake)
+            db.execute(f"copy ({_EMPTY}) to {literal(str(file))} (format parquet)")
+    commit(lake)
 
 
-def settle(lake: Lake) -> None:
+def commit(lake: Lake) -> None:
     """Take the closes of the current release into the ledger, unless they are in it already."""
     release = (lake.published / "current").resolve()
-    settled = lake.closes / f"{release.name}.parquet"
-    if (release / CLOSES).exists() and not settled.exists():
-        with lake.replacing(settled) as file:
-            file.write_bytes((release / CLOSES).read_bytes())
+    committed = lake.closes / f"{release.name}.parquet"
+    if (release / CLOSES).exists() and not committed.exists():
+        with lake.replacing(committed) as file:
+            shutil.copyfile(release / CLOSES, file)
 
 
 def write_new(
@@ -118,15 +120,11 @@ def write_new(
     """
     ready(lake)
     new = _NEW_CLOSES.format(
-        ledger=_quoted(lake.closes / "*.parquet"),
+        ledger=literal(str(lake.closes / "*.parquet")),
         release_id=release_id,
         closes_on=_CLOSES_ON.format(business_day=business_day),
     )
     target = folder / CLOSES
-    copied = db.execute(f"copy ({new}) to '{_quoted(target)}' (format parquet)").fetchone()
+    copied = db.execute(f"copy ({new}) to {literal(str(target))} (format parquet)").fetchone()
     if copied == (0,):
         target.unlink()
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

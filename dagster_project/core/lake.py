@@ -1,7 +1,8 @@
 """Where an export day, a raw day, a derived table and a release lie under DATA_DIR.
 
-Every path of the data folder is spelled here and nowhere else, so that another place for the
-landing files can be added in one module. Nothing here reads what a file says.
+Its paths are spelled here and nowhere else, so that another place for the landing files can be
+added in one module; what lies within published/ is publish.py's, within .dagster
+the settings'. Nothing here reads what a file says.
 """
 
 import os
@@ -19,7 +20,7 @@ FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 
 def landed_format(path: Path) -> str | None:
     """The format that a landing file's name declares, or None: `2024-01-01.csv.gz` is `csv.gz`."""
-    return next((ext for ext in sorted(FORMATS, key=len) if path.name.endswith("." + ext)), None)
+    return next((ext for ext in FORMATS if path.name.endswith("." + ext)), None)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Lake:
         nothing yet."""
         shutil.rmtree(self.temporary, ignore_errors=True)
 
-    def shut(self) -> None:
+    def make_private(self) -> None:
         """Make the folders of rows as they landed, personal data and all, for their owner alone.
 
         One that is there is left as it is: whoever opened it wider meant it.

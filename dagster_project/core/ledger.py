@@ -110,7 +110,7 @@ def read_ledger(lake: Lake) -> Ledger:
 
 
 def days_of(ledger: Ledger, system: str, export: str) -> dict[date, DayState]:
-    """How each day of one export stands, the oldest first."""
+    """The state of every attempted day of one export, the oldest first."""
     return {
         day: state for (s, e, day), state in sorted(ledger.items()) if (s, e) == (system, export)
     }

@@ -28,8 +28,8 @@ def exclusive(
     """Hold the lock at `path`, waiting for it if need be; whether its last holder was killed.
 
     `what` tells others what it is held for, in place of the command that this process was started
-    with. Who does not put in order what a kill has left says so (`heals`), and the lock goes on
-    telling of the kill.
+    with. Pass `heals=False` if you will not put in order what a killed holder left; the lock then
+    goes on telling of the kill.
 
     `on_wait` gets one sentence on who holds it, and may raise to give up. Within a process that
     already holds it, entering again does nothing: a program that runs two jobs under one lock is

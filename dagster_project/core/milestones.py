@@ -122,9 +122,9 @@ def throughput(
     Periods are gap-free from a slice's first start to the one that holds `as_of`; period_end is
     excluded. Raises ValueError where `week_start` is not an English weekday name.
     """
-    if week_start.lower() not in WEEKDAYS:
+    if week_start not in WEEKDAYS:
         raise ValueError(f"week_start is {week_start!r}; it must be one of {', '.join(WEEKDAYS)}")
-    to_monday = WEEKDAYS.index(week_start.lower())
+    to_monday = WEEKDAYS.index(week_start)
 
     is_reached = pl.col("status") == "reached"
     is_late = (pl.col("days_to_reach") > pl.col("target_days")).fill_null(False)

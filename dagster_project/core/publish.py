@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from dagster_project.core.lake import sync
 from dagster_project.core.machine import ENGINE, Engine
+from dagster_project.core.rows import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,10 +115,10 @@ def _write(
 
     (folder / "parquet").mkdir(parents=True)
     with duckdb.connect(config={**engine}) as db:
-        db.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
+        db.execute(f"attach {literal(str(warehouse))} as warehouse (read_only)")
         # The oldest storage version: 1.x clients cannot read what 2.x writes by default.
         db.execute(
-            f"attach '{_quoted(folder / 'marts.duckdb')}' as release (storage_version 'v1.0.0')"
+            f"attach {literal(str(folder / 'marts.duckdb'))} as release (storage_version 'v1.0.0')"
         )
         marts = db.execute(
             "select table_name from duckdb_tables()"
@@ -153,8 +154,8 @@ def _write(
 
 
 def _copy_out(db: "duckdb.DuckDBPyConnection", table: str, folder: Path) -> int:
-    target = _quoted(folder / "parquet" / f"{table}.parquet")
-    row = db.execute(f"copy release.\"{table}\" to '{target}' (format parquet)").fetchone()
+    target = literal(str(folder / "parquet" / f"{table}.parquet"))
+    row = db.execute(f'copy release."{table}" to {target} (format parquet)').fetchone()
     return int(row[0]) if row else 0
 
 
@@ -172,7 +173,3 @@ def _sweep(published: Path) -> None:
             left.unlink()
         else:
             shutil.rmtree(left)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

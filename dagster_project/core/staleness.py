@@ -3,6 +3,7 @@
 Told from the ledger and from the files' own facts, every night: DuckDB is not imported here.
 """
 
+from dataclasses import replace
 from datetime import date
 
 from dagster_project.core.exports import Export
@@ -27,8 +28,8 @@ def stale_days(
 
     A part counts as unchanged by name, size, mtime and inode; only when those differ is its content
     hashed. A touched day is recorded with its new stat, so that it is not hashed again each night.
-    A part that could not be read has no hash, and is looked at each time until it has one. Who
-    `only_looks` records nothing.
+    A part that could not be read has no hash, and is looked at each time until it has one. With
+    `only_looks` nothing is recorded.
     """
     stale = []
     needed = needed_snapshot(export, ledger, rules)
@@ -47,7 +48,7 @@ def stale_days(
         if [(p.name, p.sha256) for p in now] != [(p.name, p.sha256) for p in newest.landed]:
             stale.append(day)
         elif is_touched and not only_looks:
-            line = Extraction(**{**vars(newest), "landed": now})
+            line = replace(newest, landed=now)
             append_to_ledger(lake, line)
             record(ledger, line)
     return stale

@@ -15,7 +15,6 @@ from dagster_project import dbt_runner, freshness, manifest, settings, state
 from dagster_project.core import closes, warehouse
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
-from dagster_project.core.lake import Lake
 from dagster_project.retries import passing_faults
 
 _settings = settings.current()
@@ -50,7 +49,7 @@ _translator = FolderTranslator(DagsterDbtTranslatorSettings(enable_source_tests_
     required_resource_keys={"lock"},
 )
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
-    lake = Lake(_settings.data_dir)
+    lake = _settings.lake
     target = manifest.target_dir(_settings)
     with passing_faults(context):
         # What never arrived is an empty table and not an error, also for systems that are off.
@@ -71,7 +70,7 @@ def _selection(context: dg.AssetExecutionContext) -> list[str]:
     """The seeds and models of the step and its own checks, as options of dbt.
 
     dbt by itself runs every test that touches one of them, also against models that only a later
-    step builds. The shorter list is told, because dbt holds each name against every node.
+    step builds. The shorter list is passed: dbt matches each name against every node.
     """
     chosen = {key.name for key in context.selected_asset_check_keys}
     chosen |= {

@@ -8,14 +8,12 @@ import dagster as dg
 
 from dagster_project import settings, state
 from dagster_project.core import arrivals
-from dagster_project.core.exports import load_exports
-from dagster_project.core.lake import Lake
 from dagster_project.core.ledger import read_ledger
 from dagster_project.instance import PROCESS_GONE, PROGRAM_TAGS
 from dagster_project.notices import Notice, notify, of_failed_run
 
 _settings = settings.current()
-_lake = Lake(_settings.data_dir)
+_lake = _settings.lake
 
 
 @dg.run_failure_sensor(
@@ -40,9 +38,9 @@ def exports_late(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     today = str(now.astimezone(zone).date())
     ledger = read_ledger(_lake)
     told, late = json.loads(context.cursor or "{}"), {}
-    for name, export in load_exports(settings.STAGING_DIR).items():
+    for name, export in _settings.exports.items():
         hours = state.late_after_hours(_settings, export)
-        if hours is None or export.system not in _settings.systems:
+        if hours is None:
             continue
         if sentence := arrivals.lateness(export, _lake, ledger, hours, zone, now):
             late[name] = today

@@ -11,7 +11,6 @@ from dagster._core.storage.asset_check_execution_record import (
 
 from dagster_project import freshness, manifest, settings, state
 from dagster_project.core import closes, warehouse
-from dagster_project.core.lake import Lake
 from dagster_project.core.publish import Release, publish
 from dagster_project.retries import passing_faults
 
@@ -42,7 +41,7 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
             f"Not published: raw has lost {', '.join(lost[:5])}, which the ledger says it holds;"
             " extract these days again, or land their files again."
         )
-    lake = Lake(_settings.data_dir)
+    lake = _settings.lake
     raw_state = state.raw_state(_settings)
     kept = _settings.integer("releases_kept")
     with passing_faults(context):
@@ -64,7 +63,7 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
             _grains,
             _settings.engine,
         )
-        closes.settle(lake)
+        closes.commit(lake)
     return dg.MaterializeResult(
         metadata={
             "release_id": release.release_id,

@@ -16,14 +16,14 @@ from dagster_project import freshness, settings, state
 from dagster_project.core import arrivals, settling
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor, GoneError
-from dagster_project.core.lake import Lake, spans
+from dagster_project.core.lake import spans
 from dagster_project.core.ledger import Extraction, read_ledger
 from dagster_project.core.staleness import stale_days
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
 
 _settings = settings.current()
-_lake = Lake(_settings.data_dir)
+_lake = _settings.lake
 _rules = state.rules(_settings)
 
 

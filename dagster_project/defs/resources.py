@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import dagster as dg
 
 from dagster_project import dbt_runner, settings
-from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive, hold_to_the_end
 
 _settings = settings.current()
@@ -20,12 +19,12 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         self,
         context: dg.InitResourceContext,
     ) -> Iterator["DataDirLock"]:
-        lake = Lake(_settings.data_dir)
+        lake = _settings.lake
         run = context.run
         what = f"Dagster run {run.run_id} of {run.job_name}" if run else None
         with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info, what=what):
             lake.sweep()
-            lake.shut()
+            lake.make_private()
             try:
                 yield self
             finally:

@@ -6,14 +6,13 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from dagster_project import settings, state
-from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
 from dagster_project.instance import PROGRAM_TAGS, UNFINISHED, close_dead_runs
 from dagster_project.retries import broke_off
 
 _settings = settings.current()
-_lake = Lake(_settings.data_dir)
+_lake = _settings.lake
 
 build_and_publish = dg.define_asset_job(
     "build_and_publish",
@@ -22,8 +21,8 @@ build_and_publish = dg.define_asset_job(
 )
 
 
-BUILDS = "builds"  # the tag of a build that says of which state of raw
-# Between the second and the third build of one state that broke off; then each time twice as long.
+BUILDS = "builds"  # tag: the state of raw that is built
+# The wait before the third attempt at a build that broke off; it doubles after each.
 FIRST_PAUSE = 3600.0  # seconds
 
 

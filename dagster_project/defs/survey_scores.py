@@ -6,7 +6,6 @@ import dagster as dg
 
 from dagster_project import settings
 from dagster_project.core import surveys, warehouse
-from dagster_project.core.lake import Lake
 from dagster_project.retries import passing_faults
 
 _settings = settings.current()
@@ -36,7 +35,7 @@ _DEPS = [table.split(".") for table in (*_INPUTS, "intermediate.int_quality__as_
     required_resource_keys={"lock"},
 )
 def survey_scores(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-    lake = Lake(_settings.data_dir)
+    lake = _settings.lake
     with passing_faults(context):
         frames = warehouse.read(lake.warehouse, _settings.engine, *_INPUTS)
         scores = surveys.scores(

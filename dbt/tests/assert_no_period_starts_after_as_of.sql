@@ -29,6 +29,9 @@
     "mart_trial_conversion",
     "mart_unit_economics",
     "mart_fit_segments",
+    "mart_customer_health",
+    "mart_health_backtest",
+    "mart_metric_anomalies",
 ] %}
 {%- for mart in marts %}
 select '{{ mart }}' as mart, period_start,

@@ -25,11 +25,10 @@ months as (
     select
         period_start,
         period_end,
-        least(period_end, as_of_date + 1) as window_end,
+        close_date as window_end,
         newest_landing >= window_end - 1 as is_covered,
         is_complete_period,
     from {{ ref('int_quality__months') }}
-    cross join {{ ref('int_quality__as_of') }}
     cross join landed
     where period_end > least(first_landing, (select min(occurred_date) from touches))
 ),

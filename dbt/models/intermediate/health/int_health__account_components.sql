@@ -25,10 +25,7 @@ tickets as (
             and not tickets.is_excluded
             and tickets.created_date >= closes.close_date - 90
             and tickets.created_date < closes.close_date
-    where exists (
-        select 1 from {{ ref('int_quality__export_days') }}
-        where export in ('tickets', 'support_tickets') and is_in_raw and landing_date <= {{ as_of_date() }}
-    )
+    where {{ has_arrived([['support', 'tickets'], ['ravenstack', 'support_tickets']]) }}
     group by all
 ),
 

@@ -6,7 +6,7 @@ with windows as (
 months as (
     select
         account_months.*,
-        least(period_end, {{ as_of_date() }} + 1) as close_date,
+        close_date,
         max(period_start) filter (movement = 'reactivation')
             over (partition by account_id order by period_start) as last_reactivated_start,
     from {{ ref('int_revenue__account_months') }} as account_months

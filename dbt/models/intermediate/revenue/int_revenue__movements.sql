@@ -134,7 +134,7 @@ select
     'fx' as cause,
     fx_mrr as amount,
     months.close_at - interval 1 microsecond as occurred_at,
-    least(months.period_end - 1, {{ as_of_date() }}) as occurred_date,
+    months.close_date - 1 as occurred_date,
 from {{ ref('int_revenue__account_months') }}
 inner join {{ ref('int_quality__months') }} as months using (period_start)
 where fx_mrr <> 0

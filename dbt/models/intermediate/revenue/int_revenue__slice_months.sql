@@ -8,24 +8,15 @@
     "voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts",
     "opening_seats", "removed_seats",
 ] %}
--- Accounts that are in the same slices are summed first and sliced together: in far fewer rows.
-with alike as (
+with alike_months as (
     select
-        account_id,
-        min(account_id) over (partition by list(slice_value order by slice_dimension)) as like_account_id,
-    from {{ ref('int_accounts__slices') }}
-    group by account_id
-),
-
-alike_months as (
-    select
-        like_account_id as account_id,
+        alike_account_id as account_id,
         period_start,
         {%- for measure in measures %}
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
     from {{ ref('int_revenue__account_months') }}
-    inner join alike using (account_id)
+    inner join {{ ref('int_accounts__alike') }} using (account_id)
     group by all
 ),
 

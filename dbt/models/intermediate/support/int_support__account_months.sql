@@ -25,16 +25,6 @@ with tickets as (
     where not is_excluded
 ),
 
--- Without a tickets export nobody can be said to have asked for nothing.
-arrived as (
-    select system, export,
-    from {{ ref('int_quality__export_days') }}
-    where
-        (system, export) in (('support', 'tickets'), ('ravenstack', 'support_tickets'))
-        and is_in_raw
-        and landing_date <= {{ as_of_date() }}
-),
-
 -- The day on which it left is still a day of its life, unless it left at its first instant; a day is
 -- counted once, also where an account leaves and comes back on it.
 spells as (
@@ -47,6 +37,7 @@ spells as (
     window by_account as (partition by account_id order by spell_number)
 ),
 
+-- Without a tickets export nobody can be said to have asked for nothing.
 lives as (
     select
         account_id,
@@ -55,7 +46,7 @@ lives as (
         started_date,
     from {{ ref('int_onboarding__starts') }}
     full join spells using (account_id)
-    where exists (from arrived)
+    where {{ has_arrived([['support', 'tickets'], ['ravenstack', 'support_tickets']]) }}
 ),
 
 exposures as (

@@ -13,12 +13,11 @@ closes as (
         period_start,
         period_end,
         is_complete_period,
-        least(period_end - 1, {{ as_of_date() }}) as last_day,
-        min(first_day) as usage_from,
+        close_date - 1 as last_day,
+        first_day as usage_from,
     from {{ ref('int_quality__months') }}
     cross join (select min(first_date) as first_day from used)
-    where first_day <= least(period_end - 1, {{ as_of_date() }}) - 27
-    group by all
+    where first_day <= last_day - 27
 ),
 
 last_events as (
