@@ -86,7 +86,7 @@ def extract(data_dir: str, export: str = "product/events", keys: str = "yes") ->
     from dagster_project.core import extraction
 
     if keys == "no":
-        extraction.Extractor._keys = _rows_written  # type: ignore[method-assign]
+        extraction.Extractor._keys = _rows_written  # type: ignore[assignment]
     return _extracted(data_dir, [export])
 
 

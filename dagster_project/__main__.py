@@ -156,6 +156,7 @@ def _chosen_exports(chosen: settings.Settings, names: str) -> list[str]:
 def dev(chosen: settings.Settings, port: int) -> int:
     """Become `dagster dev`, its state kept in DATA_DIR/.dagster between starts."""
     prepare(chosen)
+    _free_the_queue(chosen)
     os.chdir(settings.CHECKOUT)
     # As a module, so that it finds the event log of ours that dagster.yaml names.
     dagster = (sys.executable, "-m", "dagster")
@@ -163,17 +164,23 @@ def dev(chosen: settings.Settings, port: int) -> int:
     os.execv(sys.executable, [*dagster, "dev", *where])
 
 
-def prepare(chosen: settings.Settings) -> int:
-    """Make DATA_DIR/.dagster ready: configuration, dbt's manifest, no dead runs in the queue."""
+def _free_the_queue(chosen: settings.Settings) -> None:
+    """Close the runs that a killed daemon left: the next one would wait for them for ever."""
     import dagster as dg
 
-    from dagster_project.instance import close_dead_runs, prepare_home
+    from dagster_project.instance import close_dead_runs
 
-    prepare_home(chosen)
-    manifest.load(chosen)
     lock = chosen.lake.lock
     with exclusive(lock, on_wait=_say, heals=False), dg.DagsterInstance.get() as instance:
         close_dead_runs(instance, tags={})
+
+
+def prepare(chosen: settings.Settings) -> int:
+    """Make DATA_DIR/.dagster ready: configuration and dbt's manifest."""
+    from dagster_project.instance import prepare_home
+
+    prepare_home(chosen)
+    manifest.load(chosen)
     return PUBLISHED
 
 

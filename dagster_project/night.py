@@ -115,8 +115,8 @@ class Report:
         self.broken_off = ""
         self._terminal = terminal
         self._failures: list[dg.DagsterEvent] = []
-        self._extracted: dict[str, Counter[str]] = {}
-        self._days: dict[str, list[str]] = {}
+        # Counts by export and day, of which a step that is tried again tells twice.
+        self._extracted: dict[str, dict[str, Counter[str]]] = {}
         self._tables: set[str] = set()
         self._checks: list[dg.AssetCheckEvaluation] = []
         self._step_began = (time.monotonic(), 0, 0)
@@ -146,16 +146,15 @@ class Report:
             self._tables.add(key)
             self.is_published |= key == "published_marts"
         else:
-            counts = {count: _number(materialization, count) for count in COUNTS}
-            self._extracted.setdefault(key, Counter()).update(counts)
-            self._days.setdefault(key, []).append(materialization.partition)
+            counts = Counter({count: _number(materialization, count) for count in COUNTS})
+            self._extracted.setdefault(key, {})[materialization.partition] = counts
 
     def _step_ended(self, event: dg.DagsterEvent) -> None:
         began, tables, checks = self._step_began
         name = _name(str(event.step_key))
-        if (sums := self._extracted.get(name)) is not None:
-            days = len(self._days[name])
-            done = f"{days} days, {sums['rows_accepted']:,} of {sums['rows_in']:,} rows"
+        if days := self._extracted.get(name):
+            sums = sum(days.values(), Counter())
+            done = f"{len(days)} days, {sums['rows_accepted']:,} of {sums['rows_in']:,} rows"
         elif len(self._tables) > tables:
             done = f"{len(self._tables) - tables} tables, {len(self._checks) - checks} checks"
         else:
@@ -192,11 +191,10 @@ class Report:
         if self._extracted:
             heads = "".join(f"{count:>17}" for count in COUNTS)
             self.say(f"\n{'export':<28}{heads}   days")
-            for export, sums in sorted(self._extracted.items()):
+            for export, days in sorted(self._extracted.items()):
+                sums = sum(days.values(), Counter())
                 numbers = "".join(f"{sums[count]:>17,}" for count in COUNTS)
-                self.say(
-                    f"{export:<28}{numbers}   {spans(map(date.fromisoformat, self._days[export]))}"
-                )
+                self.say(f"{export:<28}{numbers}   {spans(map(date.fromisoformat, days))}")
         failed = [check for check in self._checks if not check.passed]
         warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
         self.say(

@@ -174,6 +174,10 @@ def _is_number(value: Scalar) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: Scalar) -> bool:
+    return _is_number(value) and isinstance(value, int) and value >= 0
+
+
 def _is_date(value: Scalar) -> bool:
     try:
         # Also takes 20240101 and 2024-W01-1, which SQL does not.
@@ -183,7 +187,9 @@ def _is_date(value: Scalar) -> bool:
 
 
 _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
-    "integer": lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
+    "integer": _is_count,
+    # Counted back from a day: more would lie before all dates.
+    "integer up to 36500": lambda value: _is_count(value) and float(value or 0) <= 36500,
     "number": _is_number,
     "share": lambda value: _is_number(value) and 0 <= float(value or 0) <= 1,
     "date": _is_date,

@@ -20,7 +20,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from program import land
 
 from dagster_project import __main__ as program
-from dagster_project import settings, state
+from dagster_project import retries, settings, state
 from dagster_project.core import extraction
 from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
@@ -86,6 +86,27 @@ def red_days(instance: dg.DagsterInstance) -> list[str]:
     days = [str(day) for day in (SHORT_OF, *DAYS)]
     status = instance.get_status_by_partition(ORDERS, days, landing_days) or {}
     return [day for day in days if status.get(day) == AssetPartitionStatus.FAILED]
+
+
+def test_a_day_that_failed_before_the_step_was_tried_again_is_told(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders(lake, DAYS[0], 100).write_bytes(b"nonsense")
+    orders(lake, DAYS[1], 100)
+    extract_day, faults = extraction.Extractor.extract_day, [OSError(5, "Input/output error")]
+
+    def broken_once(self: extraction.Extractor, export: Export, day: date) -> Extraction:
+        if day == DAYS[1] and faults:
+            raise faults.pop()
+        return extract_day(self, export, day)
+
+    monkeypatch.setattr(extraction.Extractor, "extract_day", broken_once)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    with dg.DagsterInstance.ephemeral() as instance:
+        days, said = extract(instance)
+        assert (days, faults) == ([str(DAYS[1])], [])
+        assert f"FAILED: {DAYS[0]}: " in said
+        assert red_days(instance) == [str(DAYS[0])]
 
 
 def test_a_backfill_extracts_the_days_chosen_again_and_says_what_it_could_not(

@@ -53,7 +53,8 @@ def test_what_make_dev_becomes_finds_this_event_log(
 ) -> None:
     became = list[str]()
     monkeypatch.setattr(os, "execv", lambda _, arguments: became.extend(arguments))
-    monkeypatch.setattr(__main__, "prepare", lambda _: 0)
+    for step in ("prepare", "_free_the_queue"):
+        monkeypatch.setattr(__main__, step, lambda _: 0)
     monkeypatch.chdir(CHECKOUT)
     __main__.dev(settings.current(), port=3000)
     shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import sha256_of
 
 DAY = date(2024, 1, 5)
 
@@ -41,6 +42,45 @@ def test_every_place_lies_under_the_root(lake: Lake) -> None:
     assert lake.raw_empty("crm", "accounts") == root / "raw/crm/accounts/schema/empty.parquet"
     assert lake.derived("survey_scores") == root / "derived/survey_scores.parquet"
     assert lake.ledger == root / "raw/extractions.jsonl"
+
+
+def test_a_folder_that_somebody_put_among_the_rejects_is_passed_over(lake: Lake) -> None:
+    kept = lake.rejects_day("crm", "accounts", DAY).parent
+    for folder in (kept, kept.with_name(f"{kept.name}.bak")):
+        folder.mkdir(parents=True)
+    assert list(lake.rejects_days()) == [(DAY, kept)]
+
+
+def test_a_file_behind_a_link_that_nobody_may_follow_has_landed_beside_others(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, is_file = land(lake, "2024-01-04.csv", "2024-01-05.csv"), Path.is_file
+    forbidden = folder / "2024-01-04.csv"
+
+    def refused(path: Path) -> bool:
+        if path == forbidden:
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert lake.landed_days("crm", "accounts") == {
+        date(2024, 1, 4): (forbidden,),
+        DAY: (folder / "2024-01-05.csv",),
+    }
+    assert sha256_of(forbidden) == ""
+
+
+def test_a_landing_folder_that_may_not_be_read_is_not_an_empty_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(lake, "2024-01-05.csv")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError):
+        lake.landed_exports()
 
 
 def test_rows_as_they_landed_are_for_their_owner_alone_unless_somebody_opens_them(

@@ -318,7 +318,7 @@ def test_a_slice_begins_with_its_own_first_start_and_unknown_accounts_are_kept()
     [
         ("monday", date(2024, 1, 1)),
         ("sunday", date(2024, 1, 7)),
-        ("Saturday", date(2024, 1, 6)),
+        ("saturday", date(2024, 1, 6)),
     ],
 )
 def test_weeks_begin_on_the_weekday_of_the_policy(week_start: str, first_week: date) -> None:

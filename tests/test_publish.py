@@ -13,6 +13,7 @@ import readers
 
 from dagster_project.core import publish as publishing
 from dagster_project.core import warehouse as warehouses
+from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive, holder
 from dagster_project.core.machine import engine
 from dagster_project.core.publish import Release, current_release, publish
@@ -206,6 +207,39 @@ def test_a_publish_that_fails_leaves_the_last_release_in_place(
     with pytest.raises(duckdb.Error):
         publish(tmp_path / "no such warehouse.duckdb", published, release(2), keep=7)
     assert current_release(published)["release_id"] == release(1).release_id
+
+
+def test_a_publish_that_fails_gives_its_disk_back(tmp_path: Path, warehouse: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    published = tmp_path / "published"
+    with pytest.raises(OSError, match="No space left"):
+        publish(warehouse, published, release(1), keep=7, write_also=full)
+    assert not list(published.rglob("*"))[1:]
+
+
+def test_an_old_release_that_cannot_be_removed_does_not_undo_the_new_one(
+    tmp_path: Path, warehouse: Path
+) -> None:
+    published = tmp_path / "published"
+    publish(warehouse, published, release(1), keep=1)
+    # No folder, so rmtree refuses it, as it does what a network drive holds on to.
+    (published / "releases" / "0").touch()
+    publish(warehouse, published, release(2), keep=1)
+    assert rows(published, "select release_id from release") == [(release(2).release_id,)]
+
+
+def test_a_warehouse_that_was_deleted_after_a_kill_is_begun_anew(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    log = tmp_path / "warehouse.duckdb.wal"
+    with duckdb.connect(str(lake.warehouse)) as db:
+        db.execute("create table t (i int)")
+        left = log.read_bytes()
+    lake.warehouse.unlink()
+    log.write_bytes(left)
+    warehouses.ready(lake)
+    duckdb.connect(str(lake.warehouse)).close()
 
 
 def test_readers_see_no_error_and_never_a_mix_while_releases_are_switched(tmp_path: Path) -> None:

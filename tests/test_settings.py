@@ -31,6 +31,16 @@ def uncached() -> Iterator[None]:
         ("VARS", "{trial_policy: maybe}", "VARS sets trial_policy to 'maybe'"),
         ("VARS", "{gap_tolerance_days: -1}", "VARS sets gap_tolerance_days to -1"),
         ("VARS", "{reporting_timezone: Mars/Olympus}", "VARS sets reporting_timezone"),
+        (
+            "VARS",
+            "{reject_days_kept: 999999}",
+            "VARS sets reject_days_kept to 999999, which is not integer up to",
+        ),
+        (
+            "VARS",
+            "{week_start: Sunday}",
+            "VARS sets week_start to 'Sunday', which is not monday | tuesday",
+        ),
         ("VARS", "{max_reject_share: 10}", "VARS sets max_reject_share to 10"),
         ("VARS", "{as_of: yesterday}", "VARS sets as_of to 'yesterday'"),
         ("VARS", "{as_of: 20240101}", "VARS sets as_of to 20240101"),

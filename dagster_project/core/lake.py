@@ -53,7 +53,8 @@ class Lake:
     def rejects_days(self) -> Iterator[tuple[date, Path]]:
         """Each day that has rejects, of any export, with its folder."""
         for folder in (self.root / "rejects").glob("*/*/date=*"):
-            yield date.fromisoformat(folder.name.removeprefix("date=")), folder
+            if day := _date(folder.name.removeprefix("date=")):
+                yield day, folder
 
     def derived(self, name: str) -> Path:
         return self.root / "derived" / f"{name}.parquet"
@@ -111,7 +112,12 @@ class Lake:
         return tuple(sorted(p for path in paths if _day_of(path) == day for p in _parts(path)))
 
     def landed_exports(self) -> list[tuple[str, str]]:
-        """(system, export) of every folder in landing, declared or not."""
+        """(system, export) of every folder in landing, declared or not.
+
+        Raises OSError where landing itself may not be read, of which glob says nothing.
+        """
+        if (self.root / "landing").is_dir():
+            next((self.root / "landing").iterdir(), None)
         return sorted(
             (export.parent.name, export.name)
             for export in (self.root / "landing").glob("*/*")
@@ -191,17 +197,31 @@ def _is_ignored(name: str) -> bool:
 def _day_of(path: Path) -> date | None:
     """The day that a name in a landing folder belongs to, or None: it is stray."""
     stem, _, extension = path.name.partition(".")
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stem):
+    if (day := _date(stem)) is None:
         return None
-    is_day = extension in FORMATS if path.is_file() else path.is_dir() and path.name == stem
+    is_day = extension in FORMATS if _is_file(path) else path.is_dir() and path.name == stem
+    return day if is_day else None
+
+
+def _date(text: str) -> date | None:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return None
     try:
-        return date.fromisoformat(stem) if is_day else None
+        return date.fromisoformat(text)
     except ValueError:
         return None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A link to where nobody may look has landed: whoever extracts it says why it is not read.
+        return True
+
+
 def _parts(path: Path) -> list[Path]:
-    if path.is_file():
+    if _is_file(path):
         return [path]
     if path.is_dir():
         try:

@@ -175,9 +175,9 @@ def landed(folder: Path, parts: tuple[Path, ...]) -> tuple[Landed, ...]:
 
 
 def sha256_of(path: Path) -> str:
-    if not path.is_file():
-        return ""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

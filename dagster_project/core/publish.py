@@ -62,16 +62,22 @@ def publish(
     `engine` is the configuration of DuckDB.
 
     The newest `keep` releases stay, the new one and the one before it always: somebody may be just
-    opening that. A reader that has an older release open keeps reading it. Raises duckdb.Error and
-    OSError before anything is switched.
+    opening that; one that cannot be removed stays as well. A reader that has an older release open
+    keeps reading it. Raises duckdb.Error and OSError before anything is switched, and then leaves
+    nothing of the new release.
     """
     releases = published / "releases"
     releases.mkdir(parents=True, exist_ok=True)
-    _sweep(published)
+    sweep(published)
     partial = releases / f"{release.release_id}{_UNFINISHED}"
-    rows = _write(warehouse, partial, release, write_also, grains or {}, engine)
-    for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
-        sync(file)
+    try:
+        rows = _write(warehouse, partial, release, write_also, grains or {}, engine)
+        for file in [*partial.glob("*.*"), *partial.glob("parquet/*")]:
+            sync(file)
+    except BaseException:
+        # What it took of a full disk is what the next run may need.
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     partial.replace(releases / release.release_id)
     current = published / "current"
     before = current.readlink().name if current.is_symlink() else None
@@ -83,7 +89,8 @@ def publish(
     others = [it for it in releases.iterdir() if it.name != release.release_id]
     others.sort(key=lambda it: (it.name == before, it.name), reverse=True)
     for old in others[max(keep - 1, 1) :]:
-        shutil.rmtree(old)
+        # Published is published: what stays here is tried again with the next release.
+        shutil.rmtree(old, ignore_errors=True)
     return rows
 
 
@@ -166,8 +173,8 @@ def _link(link: Path, target: Path) -> None:
     fresh.replace(link)
 
 
-def _sweep(published: Path) -> None:
-    """Remove what a killed publish left behind."""
+def sweep(published: Path) -> None:
+    """Remove what a killed publish left behind; the caller holds the lock on DATA_DIR."""
     for left in unfinished(published):
         if left.is_symlink():
             left.unlink()

@@ -86,7 +86,7 @@ def _unproven_checks(context: dg.AssetExecutionContext) -> list[str]:
     proven = {
         key
         for key, record in latest.items()
-        if record.run_id == context.run_id and _lets_pass(record)
+        if record.run_id == context.run.run_id and _lets_pass(record)
     }
     return sorted(f"{key.name} ({key.asset_key.to_user_string()})" for key in {*blocking} - proven)
 

@@ -17,7 +17,7 @@ from dagster_project.core import arrivals, settling
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import spans
-from dagster_project.core.ledger import Extraction, read_ledger
+from dagster_project.core.ledger import Extraction, days_of, read_ledger
 from dagster_project.core.staleness import stale_days
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
@@ -79,7 +79,14 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
 
 def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
     if not context.has_partition_key and not context.has_partition_key_range:
-        days = stale_days(export, _lake, read_ledger(_lake), _rules)
+        ledger = read_ledger(_lake)
+        days = stale_days(export, _lake, ledger, _rules)
+        if context.retry_number:
+            # Days that failed before the step broke off are new no more, and have yet to be told.
+            known = days_of(ledger, export.system, export.name).items()
+            failed = {day for day, state in known if not state.newest.is_ok}
+            failed &= _lake.landed_days(export.system, export.name).keys()
+            days = sorted({*days, *failed})
     else:
         landed = _lake.landed_days(export.system, export.name)
         chosen = [date.fromisoformat(key) for key in context.partition_keys]
@@ -135,7 +142,7 @@ def _turn_red(context: dg.AssetExecutionContext, failed: Sequence[Extraction]) -
     landed.
     """
     if not context.run.is_partitioned:
-        _tie(context, [attempt.landing_date for attempt in failed], context.run_id)
+        _tie(context, [attempt.landing_date for attempt in failed], context.run.run_id)
 
 
 def _tie(context: dg.AssetExecutionContext, days: Sequence[date], run_id: str) -> None:

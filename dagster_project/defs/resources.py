@@ -7,6 +7,7 @@ import dagster as dg
 
 from dagster_project import dbt_runner, settings
 from dagster_project.core.lock import exclusive, hold_to_the_end
+from dagster_project.core.publish import sweep
 
 _settings = settings.current()
 
@@ -24,6 +25,7 @@ class DataDirLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         what = f"Dagster run {run.run_id} of {run.job_name}" if run else None
         with exclusive(lake.lock, on_wait=dg.get_dagster_logger().info, what=what):
             lake.sweep()
+            sweep(lake.published)
             lake.make_private()
             try:
                 yield self

@@ -5,7 +5,7 @@ import time
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from dagster_project import settings, state
+from dagster_project import manifest, settings, state
 from dagster_project.core.lock import exclusive
 from dagster_project.core.publish import current_release
 from dagster_project.instance import PROGRAM_TAGS, UNFINISHED, close_dead_runs
@@ -61,8 +61,10 @@ def raw_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     release = current_release(_lake.published)
     if raw_state == release.get("raw_state", state.EMPTY):
         return dg.SkipReason("What is published was built from what is in raw.")
-    # With the release it follows, so that raw data put back to an earlier state is built again.
-    key = f"{raw_state}-after-{release.get('release_id')}"
+    # With the release it follows, so that raw data put back to an earlier state is built again, and
+    # with the code and what raw has lost: once those are mended a build is asked for again.
+    wrong = manifest.hash_of([], state.code_state(_settings), state.lost_days(_settings))
+    key = f"{raw_state}-after-{release.get('release_id')}-{wrong[:12]}"
     # Dagster skips a key of which there is a run.
     broken = _broken_off(context.instance, key)
     if len(broken) > 1:

@@ -35,7 +35,8 @@ landed as not materialized (
         and occurred_at < (select max(occurred_date) + interval 2 day from stale)
 ),
 
-landed_before as (
+-- Materialized, because joined at once DuckDB reads the events of all of history for it.
+landed_before as materialized (
     select event_id, landing_date
     from {{ ref('stg_product__events') }}
     where landing_date in (select earlier_date from earlier_days)
