@@ -754,21 +754,26 @@ def kaplan_meier(lives: Iterable[tuple[int, bool]]) -> list[dict[str, Any]]:
     """The product-limit curve at every observed age, with Greenwood's 95 % band cut to [0, 1].
 
     `lives` are (age_days, whether the event happened then); who is censored at an age is still at
-    risk at it. Each row has the median of the curve, None where it is not reached. The band is None
-    once the curve is zero, where its variance is undefined.
+    risk at it. Each row has the ages at which the curve has fallen to a half and to a quarter, None
+    where it has not, and the mean age of the events. The band is None once the curve is zero, where
+    its variance is undefined.
     """
     ages: dict[int, list[bool]] = {}
     for age, is_event in lives:
         ages.setdefault(age, []).append(is_event)
     at_risk = sum(len(outcomes) for outcomes in ages.values())
     survival, variance = Fraction(1), Fraction(0)
-    median: int | None = None
+    summary: dict[str, float | None] = dict.fromkeys(("median_days", "p75_days", "naive_mean_days"))
+    days = [age for age, outcomes in ages.items() for is_event in outcomes if is_event]
+    if days:
+        summary["naive_mean_days"] = sum(days) / len(days)
     rows: list[dict[str, Any]] = []
     for age, outcomes in sorted(ages.items()):
         events = sum(outcomes)
         survival *= 1 - Fraction(events, at_risk)
-        if median is None and survival <= Fraction(1, 2):
-            median = age
+        for name, left in (("median_days", Fraction(1, 2)), ("p75_days", Fraction(1, 4))):
+            if summary[name] is None and survival <= left:
+                summary[name] = age
         low: float | None = None
         high: float | None = None
         if survival:
@@ -787,7 +792,7 @@ def kaplan_meier(lives: Iterable[tuple[int, bool]]) -> list[dict[str, Any]]:
             }
         )
         at_risk -= len(outcomes)
-    return [row | {"median_days": median} for row in rows]
+    return [row | summary for row in rows]
 
 
 MARTS: dict[str, Callable[[Book], list[dict[str, Any]]]] = {

@@ -500,16 +500,20 @@ def test_a_plan_that_is_called_none_is_paid_for_all_the_same(compile_models: Com
     ]
 
 
-def test_the_median_is_reached_where_half_have_left(compile_models: CompileModels) -> None:
-    # Of 24 accounts one leaves each day: eleven doubles multiplied miss the half by a digit.
+def test_half_and_three_quarters_are_reached_where_so_many_have_left(
+    compile_models: CompileModels,
+) -> None:
+    # Of 24 accounts one leaves each day: the doubles multiplied miss half and quarter by a digit.
     rows = [
-        subscription(f"S{n}", JAN, JAN + timedelta(30 + n) if n < 12 else None, account_id=f"A{n}")
+        subscription(f"S{n}", JAN, JAN + timedelta(30 + n) if n < 18 else None, account_id=f"A{n}")
         for n in range(24)
     ]
     models = compile_models(Policies(), ("mart_survival_curve",))
     with closing(models.build(World(date(2024, 5, 20), subscriptions=rows))) as database:
         curve = rows_of(database, "mart_survival_curve")
-    assert {row["median_days"] for row in curve if row["slice_dimension"] == "total"} == {41}
+    total = [row for row in curve if row["slice_dimension"] == "total"]
+    assert {(row["median_days"], row["p75_days"]) for row in total} == {(41, 47)}
+    assert {row["naive_mean_days"] for row in total} == {(30 + 47) / 2}
 
 
 # ---------------------------------------------------------------------------------- random worlds

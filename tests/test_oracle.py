@@ -525,6 +525,12 @@ def test_kaplan_meier_by_hand() -> None:
     assert rows[0]["ci_high"] == 1.0
     assert rows[3]["ci_low"] == pytest.approx(8 / 15 - 1.96 * 0.06162963**0.5, abs=1e-6)
     assert kaplan_meier([(5, True)])[0]["ci_low"] is None
+    # A half is never reached; the mean of 10 and 30 leaves out the three who never were there.
+    summary = ("median_days", "p75_days", "naive_mean_days")
+    assert [rows[-1][name] for name in summary] == [None, None, 20]
+    # S: 3/4, 1/2, 1/4.
+    reached = kaplan_meier([(1, True), (2, True), (6, True), (9, False)])
+    assert [reached[0][name] for name in summary] == [2, 6, 3]
 
 
 def test_survival_follows_first_spells_by_exact_dates() -> None:
