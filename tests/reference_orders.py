@@ -9,9 +9,11 @@ import os
 from collections import defaultdict
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
+from lifelines.utils import qth_survival_time  # type: ignore[import-untyped]
 
 # customer -> order id -> instant
 Orders = dict[str, dict[str, datetime]]
@@ -46,9 +48,18 @@ def online_retail() -> tuple[Orders, date]:
 
 def share_reached(orders: Orders, nth: int, end: date, day: int) -> float:
     """The share of customers with `nth` orders by `day` days after their first, by lifelines."""
+    return 1 - float(_curve(orders, nth, end).predict(day))
+
+
+def days_until_share(orders: Orders, nth: int, end: date, share: float) -> float:
+    """The day by which that share of customers has `nth` orders, by lifelines; inf if never."""
+    return float(qth_survival_time(1 - share, _curve(orders, nth, end).survival_function_))
+
+
+def _curve(orders: Orders, nth: int, end: date) -> Any:
     durations, is_event = [], []
     for placed in orders.values():
         days = sorted(at.date() for at in placed.values())
         is_event.append(len(days) >= nth)
         durations.append(((days[nth - 1] if is_event[-1] else end) - days[0]).days)
-    return 1 - float(KaplanMeierFitter().fit(durations, is_event).predict(day))
+    return KaplanMeierFitter().fit(durations, is_event)

@@ -1,25 +1,32 @@
-"""Onboarding milestones and throughput: worked examples, edges, a plain-Python recount."""
+"""Onboarding milestones, throughput, cohorts, curves: worked examples and a plain recount."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
 
+import oracle
 import polars as pl
 import pytest
 from frames import MILESTONES, OCCURRENCES, STARTS, Row, frame, occurrence, seed, slices, start
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
+from models import CompileModels, rows_of
 from polars.testing import assert_frame_equal
+from worked_examples import account as account_row
 
 from dagster_project.core.milestones import WEEKDAYS, reach, throughput
 
 JAN = date(2024, 1, 1)
 AS_OF = date(2024, 12, 31)
 SHIPPED = seed("onboarding_milestones", MILESTONES).collect().to_dicts()
+WINDOWS = (7, 30, 60, 90)
+MARTS = ("mart_onboarding_cohorts", "mart_survival_curve")
 COUNTS = ["started", "completed", "completed_within_target", "churned_before"]
 
 
@@ -334,6 +341,106 @@ def test_an_unknown_weekday_is_refused_with_a_sentence() -> None:
         throughput(World([]).reached().lazy(), slices({}), AS_OF, "sun")
 
 
+# Cohorts and curves
+
+Build = Callable[[World], dict[str, list[Row]]]
+
+
+@pytest.fixture(scope="module")
+def build(compile_models: CompileModels) -> Build:
+    """The marts on top of `reach`, by name, with the rows of every slice."""
+    models = compile_models(oracle.Policies(), MARTS)
+
+    def built(world: World) -> dict[str, list[Row]]:
+        known = [
+            account_row(name, segment=world.accounts.get(name, {}).get("segment"))
+            for name in (row["account_id"] for row in world.starts)
+        ]
+        reached = world.reached().to_dicts()
+        exports = oracle.World(world.as_of, accounts=known)
+        with closing(models.build(exports, derived__onboarding_milestones=reached)) as database:
+            return {mart: rows_of(database, mart) for mart in MARTS}
+
+    return built
+
+
+def cohorts(table: list[Row]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Started and reached in all, by month of the start and window."""
+    return {
+        (row["cohort_start"].month, row["window_days"]): (row["started"], row["reached"])
+        for row in table
+        if row["slice_dimension"] == "total"
+    }
+
+
+def test_ten_of_a_hundred_activated_is_a_tenth_and_no_median_of_the_ten(build: Build) -> None:
+    # The published fault (tival.io): the mean of the ten that activated, for all hundred.
+    born = datetime(2024, 1, 1)
+    marts = build(
+        World(
+            starts=[start(f"a{i}", born.date()) for i in range(100)],
+            occurrences=[
+                occurrence(f"a{i}", born + timedelta(days=1, minutes=5), f"o{i}") for i in range(10)
+            ],
+            milestones=[milestone("first_value")],
+        )
+    )
+    curve = [row for row in marts["mart_survival_curve"] if row["slice_dimension"] == "total"]
+    assert [(row["age_days"], row["at_risk"], row["events"]) for row in curve] == [
+        (1, 100, 10),
+        (365, 90, 0),
+    ]
+    for row in curve:
+        assert (row["naive_mean_days"], row["median_days"], row["p75_days"]) == (1, None, None)
+    total = [r for r in marts["mart_onboarding_cohorts"] if r["slice_dimension"] == "total"]
+    assert {(row["window_days"], row["reached_share"]) for row in total} == {
+        (days, 0.1) for days in WINDOWS
+    }
+
+
+def test_a_cohort_by_hand_with_accounts_that_left_or_were_there_before(build: Build) -> None:
+    world = World(
+        starts=[
+            start("early", date(2024, 1, 10)),
+            start("on day 7", date(2024, 1, 10)),
+            start("on day 8", date(2024, 1, 31)),
+            start("left", date(2024, 1, 10), datetime(2024, 1, 12)),
+            start("never", date(2024, 1, 31)),
+            start("reached, then left", date(2024, 2, 1), datetime(2024, 3, 20)),
+        ],
+        occurrences=[
+            order("early", -20, "o1"),
+            order("on day 7", 9 + 7, "o2"),
+            order("on day 8", 30 + 8, "o3"),
+            order("left", 20, "o4"),
+            order("reached, then left", 31 + 30, "o5"),
+        ],
+        milestones=[milestone("first_order")],
+        as_of=date(2024, 4, 30),
+    )
+    # 31 January and 90 days are 30 April; 29 February and 60 days are 29 April, and 90 are May.
+    january = {(1, 7): (5, 2), (1, 30): (5, 3), (1, 60): (5, 3), (1, 90): (5, 3)}
+    february = {(2, 7): (1, 0), (2, 30): (1, 1), (2, 60): (1, 1)}
+    table = build(world)["mart_onboarding_cohorts"]
+    assert cohorts(table) == january | february
+    assert {row["reached_share"] for row in table if row["cohort_start"].month == 1} == {0.4, 0.6}
+    assert all(row["is_mature"] for row in table)
+
+
+@pytest.mark.parametrize(("as_of", "windows"), [(date(2024, 3, 30), 2), (date(2024, 3, 31), 3)])
+def test_a_cell_is_there_once_who_started_last_has_had_the_days(
+    build: Build, as_of: date, windows: int
+) -> None:
+    # January has 31 days whether or not somebody starts on the last of them: 60 more end 31 March.
+    table = build(World([start("A", JAN)], milestones=[milestone("first_order")], as_of=as_of))
+    found = cohorts(table["mart_onboarding_cohorts"])
+    assert found == {(1, days): (1, 0) for days in WINDOWS[:windows]}
+
+
+def test_without_starts_there_are_no_cohorts(build: Build) -> None:
+    assert build(World([]))["mart_onboarding_cohorts"] == []
+
+
 # Against a recount
 
 
@@ -422,6 +529,34 @@ def recount_flow(world: World) -> dict[tuple[str, date, str, str], tuple[int, ..
     return rows
 
 
+def lives_of(world: World) -> dict[tuple[str, str, str], list[tuple[date, Row]]]:
+    """Start and recounted end of every account, by milestone and slice."""
+    began = {row["account_id"]: row["started_date"] for row in world.starts}
+    lives: dict[tuple[str, str, str], list[tuple[date, Row]]] = defaultdict(list)
+    for (name, rule), row in recount_reach(world).items():
+        segment = world.accounts.get(name, {}).get("segment") or "unknown"
+        for slice_ in (("total", "all"), ("segment", segment)):
+            lives[(rule, *slice_)].append((began[name], row))
+    return lives
+
+
+def recount_cohorts(world: World) -> dict[tuple[Any, ...], tuple[int, int]]:
+    cells: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for key, lives in lives_of(world).items():
+        for month, days in product({began.replace(day=1) for began, _ in lives}, WINDOWS):
+            last_start = oracle.next_month(month) - timedelta(days=1)
+            if last_start + timedelta(days=days) > world.as_of:
+                continue
+            members = [(began, row) for began, row in lives if began.replace(day=1) == month]
+            in_time = [
+                row
+                for began, row in members
+                if row["reached_at"] and row["reached_at"].date() <= began + timedelta(days=days)
+            ]
+            cells[(*key, month, days)] = (len(members), len(in_time))
+    return cells
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     instants = st.datetimes(datetime(2023, 12, 25), datetime(2024, 3, 5)).map(
@@ -508,3 +643,51 @@ def test_the_flow_reconciles_and_row_order_does_not_matter(world: World, random:
     )
     assert_frame_equal(world.reached(), shuffled.reached(), check_exact=True)
     assert_frame_equal(table, shuffled.flow(), check_exact=True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds())
+def test_cohorts_equal_a_recount_and_slices_sum_to_the_total(build: Build, world: World) -> None:
+    table = build(world)["mart_onboarding_cohorts"]
+    key = ("milestone", "slice_dimension", "slice_value", "cohort_start", "window_days")
+    found = {tuple(row[k] for k in key): (row["started"], row["reached"]) for row in table}
+    assert len(found) == len(table)
+    recounted = {at: cell for at, cell in found.items() if at[1] in ("total", "segment")}
+    assert recounted == recount_cohorts(world)
+
+    sums: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for (rule, dimension, _, *at), (started, reached) in found.items():
+        sums[(rule, *at)].update({f"{dimension} started": started, f"{dimension} reached": reached})
+    dimensions = ("total", "segment", "plan_tier", "country", "acquisition_channel")
+    for cell in sums.values():
+        for measure in ("started", "reached"):
+            assert len({cell[f"{dimension} {measure}"] for dimension in dimensions}) == 1
+
+    for row in table:
+        assert row["reached_share"] == pytest.approx(row["reached"] / row["started"])
+        assert row["is_small_sample"] == (row["started"] < 5)
+    for (*at, days), (started, reached) in found.items():
+        for longer in (d for d in WINDOWS if d > days and (*at, d) in found):
+            assert found[(*at, longer)][0] == started
+            assert found[(*at, longer)][1] >= reached
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds())
+def test_curves_of_milestones_equal_a_recount(build: Build, world: World) -> None:
+    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in build(world)["mart_survival_curve"]:
+        if row["slice_dimension"] in ("total", "segment"):
+            key = (row["subject"], row["slice_dimension"], row["slice_value"])
+            found[key].append(row)
+    lives = lives_of(world)
+    assert found.keys() == lives.keys()
+    for key, ends in lives.items():
+        curve = oracle.kaplan_meier(
+            ((row["observed_until"] - began).days, row["status"] == "reached")
+            for began, row in ends
+        )
+        ours = sorted(found[key], key=lambda row: int(row["age_days"]))
+        assert len(ours) == len(curve)
+        for row, expected in zip(ours, curve, strict=True):
+            assert {name: row[name] for name in expected} == pytest.approx(expected)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import math
 import os
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
@@ -15,7 +16,7 @@ import ravenstack
 import reference_listening
 import reference_orders
 from program import land, run_program
-from reference_orders import Orders, share_reached
+from reference_orders import Orders, days_until_share, share_reached
 
 pytestmark = pytest.mark.skipif(
     "REFERENCE_DATA" not in os.environ, reason="REFERENCE_DATA is not set"
@@ -80,6 +81,54 @@ def test_share_that_reached_an_order_equals_lifelines(
         f" and slice_dimension = 'total' and age_days <= {days}",
     )
     assert 1 - survival == pytest.approx(share_reached(orders, nth, end, days), abs=1e-12)
+
+
+@pytest.mark.parametrize(("milestone", "nth"), [("second_order", 2), ("third_order", 3)])
+def test_median_p75_and_naive_mean_until_an_order_equal_lifelines_and_a_plain_mean(
+    shop: tuple[Path, Orders, date], milestone: str, nth: int
+) -> None:
+    data_dir, orders, end = shop
+    [(median, p75, mean)] = published(
+        data_dir,
+        "select distinct median_days, p75_days, naive_mean_days from mart_survival_curve"
+        f" where subject = '{milestone}' and slice_dimension = 'total'",
+    )
+    in_order = [sorted(at.date() for at in placed.values()) for placed in orders.values()]
+    days = [(dates[nth - 1] - dates[0]).days for dates in in_order if len(dates) >= nth]
+    assert mean == pytest.approx(sum(days) / len(days))
+    assert (median or math.inf) == days_until_share(orders, nth, end, 0.5)
+    assert (p75 or math.inf) == days_until_share(orders, nth, end, 0.75)
+
+
+@pytest.mark.parametrize(("milestone", "nth"), [("second_order", 2), ("third_order", 3)])
+def test_start_cohorts_that_reached_an_order_equal_a_plain_count(
+    shop: tuple[Path, Orders, date], milestone: str, nth: int
+) -> None:
+    data_dir, orders, end = shop
+    started: Counter[tuple[date, int]] = Counter()
+    reached: Counter[tuple[date, int]] = Counter()
+    for placed in orders.values():
+        dates = sorted(at.date() for at in placed.values())
+        month = dates[0].replace(day=1)
+        last_start = oracle.next_month(month) - timedelta(days=1)
+        for days in (7, 30, 60, 90):
+            if (end - last_start).days >= days:
+                started[month, days] += 1
+                reached[month, days] += (
+                    len(dates) >= nth and (dates[nth - 1] - dates[0]).days <= days
+                )
+    found = published(
+        data_dir,
+        "select cohort_start, window_days, started, reached, reached_share"
+        f" from mart_onboarding_cohorts where milestone = '{milestone}'"
+        " and slice_dimension = 'total'",
+    )
+    assert len(started) >= 12
+    assert {(month, days): (count, in_time) for month, days, count, in_time, _ in found} == {
+        cell: (count, reached[cell]) for cell, count in started.items()
+    }
+    for _, _, count, in_time, share in found:
+        assert share == pytest.approx(in_time / count)
 
 
 def test_monthly_order_cohorts_equal_a_plain_count(shop: tuple[Path, Orders, date]) -> None:
@@ -198,6 +247,12 @@ def test_bank_onboarding_times_equal_a_plain_computation(
     )
     assert len(expected) > 1000
     assert dict(found) == expected
+    [(mean,)] = published(
+        data_dir,
+        "select distinct naive_mean_days from mart_survival_curve"
+        f" where subject = '{milestone}' and slice_dimension = 'total'",
+    )
+    assert mean == pytest.approx(sum(expected.values()) / len(expected))
 
 
 def test_tweets_equal_a_plain_count_by_month_and_sentiment(

@@ -3,7 +3,7 @@
 What belongs here: the Nth occurrence, days to reach, status, censoring, started / completed / open
 per period. What does not: reading files, time zones (dates arrive in the reporting zone), which
 orders count (cancelled and refunded ones are gone before), which milestones exist
-(dbt/seeds/onboarding_milestones.csv), survival curves (a mart on top of `reach`).
+(dbt/seeds/onboarding_milestones.csv), survival curves and start cohorts (marts on top of `reach`).
 """
 
 from datetime import date, timedelta

@@ -6,6 +6,7 @@
     "mart_survey_scores": ["response_rate"],
     "mart_support_account_period": ["escalation_rate", "reopen_rate", "ticket_csat"],
     "mart_support_onboarding": ["outcome_rate", "ci_low", "ci_high"],
+    "mart_onboarding_cohorts": ["reached_share"],
     "mart_usage_engagement": ["stickiness", "average_stickiness", "account_stickiness"],
     "mart_usage_retention": ["retention_rate"],
     "mart_usage_before_churn": ["unused_rate"],

@@ -8,6 +8,7 @@
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "int_support__slice_months": ["accounts", "solved_tickets", "backlog_at_close"],
     "mart_onboarding_throughput": ["started", "completed", "churned_before", "open_at_end"],
+    "mart_onboarding_cohorts": ["started", "reached"],
     "mart_usage_engagement": ["dau", "wau", "mau", "daily_active_accounts", "weekly_active_accounts", "monthly_active_accounts", "accounts_with_events", "idle_days"],
     "mart_usage_active_days": ["users_exactly"],
     "mart_usage_lifecycle": ["new_accounts", "late_start_accounts", "returning_accounts", "resurrecting_accounts", "dormant_accounts", "inactive_accounts", "never_active_accounts"],
@@ -16,11 +17,13 @@
     "mart_unit_economics": ["trial_mrr", "committed_mrr", "contracted_mrr", "scheduled_loss_mrr"],
     "mart_rate_of_adoption": ["accounts", "eligible", "adopted", "unknown", "not_eligible", "eligible_now", "adopted_now", "unknown_now", "not_eligible_now"],
 } %}
+{%- set periods = {"mart_onboarding_cohorts": "cohort_start"} %}
 {%- set further_keys = {
     "mart_retention_nrr_grr": "|| window_months",
     "mart_metrics": "|| metric_name || period_grain",
     "mart_survey_scores": "|| survey_type || period_window",
     "mart_onboarding_throughput": "|| period_grain",
+    "mart_onboarding_cohorts": "|| milestone || window_days",
     "mart_usage_active_days": "|| period_grain || active_days",
     "mart_usage_lifecycle": "|| period_grain",
     "mart_churn_reasons": "|| reason_code",
@@ -40,7 +43,7 @@ select
     {%- endfor %}
 from (
     select
-        period_start {{ further_keys.get(mart, "|| ''") }} as period,
+        {{ periods.get(mart, "period_start") }} {{ further_keys.get(mart, "|| ''") }} as period,
         slice_dimension,
         {%- for measure in measures %}
         sum({{ measure }}) as {{ measure }},
