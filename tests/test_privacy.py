@@ -1,5 +1,7 @@
-"""Personal data: which columns of marts may hold it, and the policy that each of them obeys."""
+"""Personal data: which columns of marts may hold it, and the policy that each of them obeys; and
+that nothing which is told of a file quotes its cells."""
 
+import datetime as dt
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +15,10 @@ import pytest
 from dagster_project import manifest as dbt_manifest
 from dagster_project import night, settings
 from dagster_project.core import warehouse
+from dagster_project.core.exports import load_exports
+from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction, Rules
 
 # Every column of a mart that is tagged pii, and the policy that withholds it.
 PERSONAL = {
@@ -104,3 +109,42 @@ def test_what_dbt_writes_beside_the_warehouse_is_for_its_owner_alone(
         os.umask(outside)
     assert (tmp_path / "published").stat().st_mode & 0o777 == 0o644
     assert modes == {"warehouse.duckdb": 0o600, "warehouse.duckdb.wal": 0o600}
+
+
+def extracted(root: Path, cell: bytes) -> tuple[Extraction, str]:
+    """The attempt at accounts in a Parquet whose first cell of text is these bytes, and the ledger
+    as it was written."""
+    export, day, lake = (
+        load_exports(settings.STAGING_DIR)["crm/accounts"],
+        dt.date(2024, 1, 5),
+        Lake(root),
+    )
+    stand_in = "x" * len(cell)
+    file = lake.landing("crm", "accounts") / f"{day}.parquet"
+    file.parent.mkdir(parents=True)
+    columns = ", ".join(f"'{stand_in}' as {column.name}" for column in export.columns)
+    duckdb.sql(f"copy (select {columns}) to '{file}' (format parquet, compression uncompressed)")
+    file.write_bytes(file.read_bytes().replace(stand_in.encode(), cell))
+    with Extractor(lake, Rules(day, 0.1)) as extractor:
+        line = extractor.extract_day(export, day)
+    return line, lake.ledger.read_text()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        b"M\xfcller geheim",
+        b'a": value "M\xfcller (geheim)',
+        b"5: M\xfcller, geheim",
+        b"\xfc 'geheim'",
+    ],
+)
+def test_what_the_engine_says_of_a_file_is_told_without_the_cell_that_it_quotes(
+    tmp_path: Path, cell: bytes
+) -> None:
+    line, written = extracted(tmp_path, cell)
+    assert line.error == (
+        "2024-01-05.parquet: cannot be read as parquet"
+        " (Invalid string encoding found in Parquet file)"
+    )
+    assert "geheim" not in written

@@ -477,16 +477,24 @@ def _broken_off(error: Exception) -> str:
 _PROGRAMMING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 
+_MAY_QUOTE = re.compile(r"""["`:;(]|\b\d|(?<!\w)'|'(?!\w)""")
+
+
 @contextmanager
 def _fault_of(part: Part) -> Iterator[None]:
-    """What DuckDB says of unreadable bytes, as one sentence on the file."""
+    """What DuckDB says of unreadable bytes, as one sentence on the file.
+
+    Its words up to where it may begin to quote a cell: a quotation mark, a colon, a number.
+    """
     try:
         yield
     except _PROGRAMMING:
         raise
     except duckdb.Error as error:
-        said = re.sub(r"^[\w ]+ Error: ", "", str(error).splitlines()[0])
-        said = said.replace(str(part.path), "the file")
+        said = re.sub(r"^[\w ]+ Error: ", "", str(error).partition("\n")[0])
+        said = said.replace(f'Failed to read file "{part.path}": ', "")
+        said = said.replace(f"'{part.path}' ", "")
+        said = _MAY_QUOTE.split(said, maxsplit=1)[0].strip() or type(error).__name__
         raise FileFault(f"{part.file}: cannot be read as {part.format} ({said})") from error
 
 

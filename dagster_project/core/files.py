@@ -172,7 +172,9 @@ def _unpacked(file: str, path: Path, target: Path, limit: int) -> Path:
     except EOFError:
         raise FileFault(f"{file}: truncated gzip, the file ends before its data does") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise FileFault(f"{file}: not a sound gzip file ({error})") from None
+        # Of what is none, Python quotes the first bytes in brackets.
+        said = str(error).partition(" (")[0]
+        raise FileFault(f"{file}: not a sound gzip file ({said})") from None
     return target
 
 
