@@ -709,6 +709,62 @@ def test_parquet_of_other_native_types_is_read_by_value(world: World) -> None:
     assert world.rejects() == [(2, "not_a_bigint: amount_minor"), (3, "not_a_bigint: amount_minor")]
 
 
+def test_bytes_beside_the_contract_fail_no_parquet_of_which_a_row_is_refused(world: World) -> None:
+    rows = [
+        "select '{}' as invoice_id, 1 as amount_minor, null as paid_at, '{}' as status,"
+        " null as discount, null as updated_at, {} as logo, encode('Müller') as name".format(*row)
+        for row in [("a", "open", "'\\xFF\\x00'::blob"), ("b", "nix", "'\\xFF\\x00'::blob")]
+    ]
+    world.land(f"{DAY}.parquet", parquet_of(" union all ".join(rows)))
+    line = world.extract()
+    assert (counts(line), line.drift) == ((2, 1, 1, 0), ("logo", "name"))
+    assert world.rejects() == [(2, "not_in_enumeration: status")]
+    [rejected] = read(world.lake.rejects_day("billing", "invoices", DAY))
+    raw = json.loads(rejected[3])
+    assert (raw["logo"], raw["name"], raw["status"]) == (r"\xFF\x00", "Müller", "nix")
+
+
+def test_bytes_that_are_no_text_refuse_their_row_of_a_parquet_alone(world: World) -> None:
+    # As writers do that mark no column as text.
+    rows = [
+        ("encode('Müller, \\x41')", "encode('12')", "encode('open')"),
+        ("'M\\xFCller'::blob", "encode('12')", "encode('nix')"),
+        ("encode('b')", "'\\xFF'::blob", "encode('open')"),
+        ("''::blob", "encode('12')", "encode('open')"),
+        ("encode('c')", "null::blob", "encode('open')"),
+        ("encode('d')", "encode('12.5')", "encode('open')"),
+        ("encode('e')", "encode('12')", "'\\xFF'::blob"),
+    ]
+    select = " union all ".join(
+        f"select {id_} as invoice_id, {amount} as amount_minor, ''::blob as paid_at,"
+        f" {status} as status, null::blob as discount, encode('2024-01-02') as updated_at"
+        for id_, amount, status in rows
+    )
+    world.land(f"{DAY}.parquet", parquet_of(select))
+    assert counts(world.extract()) == (7, 1, 6, 0)
+    assert world.raw() == [("Müller, \\x41", 12, None, "open", None, midnight(2024, 1, 2))]
+    assert world.rejects() == [
+        (2, "not_a_text: invoice_id"),
+        (3, "not_a_bigint: amount_minor"),
+        (4, "missing_value: invoice_id"),
+        (5, "missing_value: amount_minor"),
+        (6, "not_a_bigint: amount_minor"),
+        (7, "not_a_text: status"),
+    ]
+
+
+def test_a_parquet_whose_texts_are_not_marked_as_such_is_read_swiftly(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Extractor, "_carefully")
+    cells = ", ".join(f"encode(nullif(?, '')) as {name}" for name in TABLE[0])
+    for number, row in enumerate(TABLE):
+        content = parquet_of(f"select {cells}", list(row.values()))
+        world.land(f"{DAY}/{number}.parquet", content)
+    assert counts(world.extract()) == (3, 3, 0, 0)
+    assert sorted(world.raw()) == TYPED
+
+
 @pytest.mark.parametrize(
     ("type_", "value"),
     [

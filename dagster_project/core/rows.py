@@ -45,6 +45,8 @@ NATIVE = {
     "boolean": {"BOOLEAN"},
     "date": {"DATE"},
 }
+# What a writer that marks no column as text leaves of one; or no text at all.
+_BYTES = "BLOB"
 
 
 def identifier(name: str) -> str:
@@ -65,7 +67,7 @@ def source_of(parts: Sequence[Part], *, is_careful: bool = False) -> str:
     go to the table `faults`, with one thread, because the parallel reader then loses good rows."""
     files = ", ".join(file_literal(part.path) for part in parts)
     if parts[0].format == "parquet":
-        return f"read_parquet([{files}], binary_as_string = true, hive_partitioning = false)"
+        return f"read_parquet([{files}], hive_partitioning = false)"
     if parts[0].format == "jsonl":
         # Lines as text: read_json's ignore_errors turns a bad line into a row of nulls. A control
         # character cannot stand in JSON, so nothing is split.
@@ -93,9 +95,12 @@ def judged(export: Export, parts: Sequence[Part], sentinel: str | None = None) -
         type_ = types.get(column.name, "")
         value = _native(column, type_, f"x{i}", export.time_zone)
         # An empty text is null, in every format.
-        text = cell if value else f"nullif({cell}::varchar, '')"
+        text = cell if value else f"nullif({_text(cell, type_)}, '')"
         texts += f", {text} as x{i}"
         typed += f", {value or _parsed(column, f'x{i}', export.time_zone)} as v{i}"
+        if part.format == "parquet":
+            found = f"r{part.names.index(column.name)}"
+            objections += _objection_to_type(column, type_, found, f"x{i}")
         objections += "".join(f" {when}" for when in _objections(column, f"x{i}", f"v{i}"))
     values = "".join(f", v{i}" for i in range(len(columns)))
     rest = "".join(f", r{i}" for i in range(len(whole)))
@@ -111,7 +116,10 @@ def raw_text(part: Part) -> str:
     """A row of `judged` as JSON text: as it stood in the file, names that no contract knows too."""
     if part.format == "jsonl":
         return "case when json_valid(r0) then r0 else to_json(r0)::varchar end"
-    members = ", ".join(f"{literal(name)}, r{i}::varchar" for i, name in enumerate(part.names))
+    members = ", ".join(
+        f"{literal(name)}, coalesce({_text(f'r{i}', kind)}, r{i}::varchar)"
+        for i, (name, kind) in enumerate(part.header)
+    )
     return f"json_object({members})::varchar"
 
 
@@ -139,6 +147,11 @@ def _cells(
         f"if(c0 = '{sentinel}', '{sentinel}', null)" if ends else "null::varchar",
         found,
     )
+
+
+def _text(cell: str, type_: str) -> str:
+    """The text of a cell; null for bytes that are none."""
+    return f"try(decode({cell}))" if type_ == _BYTES else f"{cell}::varchar"
 
 
 def _native(column: Column, type_: str, cell: str, time_zone: str) -> str | None:
@@ -177,6 +190,15 @@ def _parsed(column: Column, text: str, time_zone: str) -> str:
     if written:
         branches = f"when {' or '.join(written)} then {plain} {branches}"
     return f"case {branches} end"
+
+
+def _objection_to_type(column: Column, type_: str, found: str, text: str) -> str:
+    """A WHEN branch that gives the reason why a Parquet cell is refused whatever its text is."""
+    if type_ == _BYTES:
+        wrong = f"{text} is null and octet_length({found}) > 0"
+    else:
+        return ""
+    return f" when {wrong} then {literal(f'not_a_{column.type}: {column.name}')}"
 
 
 def _objections(column: Column, cell: str, value: str) -> Iterator[str]:
