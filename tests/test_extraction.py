@@ -765,6 +765,38 @@ def test_a_parquet_whose_texts_are_not_marked_as_such_is_read_swiftly(
     assert sorted(world.raw()) == TYPED
 
 
+def test_a_floating_number_of_a_parquet_is_no_text(world: World) -> None:
+    # As pandas writes integers with gaps, and a column of gaps alone.
+    select = " union all ".join(
+        f"select {id_} as invoice_id, 1 as amount_minor, null::double as paid_at, 'open' as status,"
+        " null::double as discount, null::float as updated_at"
+        for id_ in ("1::double", "12345678901234567::double", "'nan'::double", "null")
+    )
+    world.land(f"{DAY}.parquet", parquet_of(select))
+    assert counts(world.extract()) == (4, 0, 4, 0)
+    assert world.rejects() == [
+        *((number, "not_a_text: invoice_id") for number in (1, 2, 3)),
+        (4, "missing_value: invoice_id"),
+    ]
+
+
+def test_a_column_of_gaps_alone_is_empty_whatever_its_type_in_a_parquet(tmp_path: Path) -> None:
+    world = single(Column("note", "text", is_nullable=True), tmp_path)
+    world.land(f"{DAY}.parquet", parquet_of("select '1' as id, null::double as note"))
+    assert counts(world.extract()) == (1, 1, 0, 0)
+    assert world.raw() == [("1", None)]
+
+
+def test_a_number_of_a_jsonl_is_text_as_it_is_written(world: World) -> None:
+    numbers = ["1", "1.0", "12345678901234567", "123456789012345678901"]
+    world.land(
+        f"{DAY}.jsonl",
+        "".join(f'{{"invoice_id": {n}, "amount_minor": 1, "status": "open"}}\n' for n in numbers),
+    )
+    assert counts(world.extract()) == (4, 4, 0, 0)
+    assert [row[0] for row in world.raw()] == numbers
+
+
 @pytest.mark.parametrize(
     ("type_", "value"),
     [

@@ -45,6 +45,8 @@ NATIVE = {
     "boolean": {"BOOLEAN"},
     "date": {"DATE"},
 }
+# Of a number of these, text would be a spelling of ours, and no id of another export is spelled so.
+_FLOATING = {"FLOAT", "DOUBLE"}
 # What a writer that marks no column as text leaves of one; or no text at all.
 _BYTES = "BLOB"
 
@@ -196,6 +198,8 @@ def _objection_to_type(column: Column, type_: str, found: str, text: str) -> str
     """A WHEN branch that gives the reason why a Parquet cell is refused whatever its text is."""
     if type_ == _BYTES:
         wrong = f"{text} is null and octet_length({found}) > 0"
+    elif type_ in _FLOATING and column.type == "text":
+        wrong = f"{text} is not null"
     else:
         return ""
     return f" when {wrong} then {literal(f'not_a_{column.type}: {column.name}')}"
