@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -940,6 +941,40 @@ def test_parts_of_strange_names_and_kinds_are_faults_of_their_day_alone(world: W
     assert world.stale() == [DAY]
     assert "a day folder holds files" in (world.extract().error or "")
     assert world.stale() == []
+
+
+def attempts(world: World) -> list[Row]:
+    """(status, names of the files) of each attempt, as dbt reads the ledger."""
+    project = yaml.safe_load((Path(__file__).parent.parent / "dbt" / "dbt_project.yml").read_text())
+    source = project["sources"]["customer_success"]["staging"]["lake"]["+meta"]["external_location"]
+    for said, meant in (
+        ("{{ env_var('DATA_DIR') }}", str(world.lake.root)),
+        ("{{ '{{' }}", "{"),
+        ("{{ '}}' }}", "}"),
+    ):
+        source = source.replace(said, meant)
+    rows = LOOK.execute(f"select status, landed ->> '$[*][0]' from {source} order by seq")
+    return rows.fetchall()
+
+
+@pytest.mark.parametrize("name", [b"M\xfcller.csv", b"\xed\xb3\xbc.csv", b"\xff.csv"])
+def test_a_day_of_a_name_that_is_no_text_is_told_of_in_the_ledger(
+    world: World, name: bytes
+) -> None:
+    file = world.land(f"{DAY}/x", GOOD)
+    file = file.rename(file.with_name(os.fsdecode(name)))
+    # Their text is that of the bytes above, and the bytes are not.
+    named_alike = [ascii(name)[2:-1], ascii(os.fsdecode(name))[1:-1]]
+    for like in named_alike:
+        world.land(f"{DAY}/{like}", GOOD)
+    assert not world.extract().is_ok
+    assert world.stale() == []
+    file.unlink()
+    assert world.stale() == [DAY]
+    world.extract()
+    [(failed, names), (ok, others)] = attempts(world)
+    assert (failed, ok) == ("failed", "ok")
+    assert (len(set(names)), len(set(names) - set(others))) == (3, 1)
 
 
 def test_a_file_that_cannot_be_read_fails_its_day_alone_until_it_can_be(

@@ -156,7 +156,11 @@ def _from_json(text: bytes) -> Extraction:
 
 def landed_stats(folder: Path, parts: Iterable[Path]) -> list[tuple[str, int, int, int]]:
     """(name, size, mtime in ns, inode) of each part, named relative to `folder`; zeros for a link
-    that leads nowhere."""
+    that leads nowhere.
+
+    Bytes of a name that are no UTF-8 are escaped, because DuckDB takes no line of the ledger that
+    holds half a character; and backslashes, so that no two names become one.
+    """
     stats = []
     for part in parts:
         try:
@@ -164,7 +168,8 @@ def landed_stats(folder: Path, parts: Iterable[Path]) -> list[tuple[str, int, in
             facts = stat.st_size, stat.st_mtime_ns, stat.st_ino
         except OSError:
             facts = 0, 0, 0
-        stats.append((str(part.relative_to(folder)), *facts))
+        name = os.fsencode(part.relative_to(folder)).replace(b"\\", b"\\\\")
+        stats.append((name.decode("utf-8", "backslashreplace"), *facts))
     return stats
 
 
