@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
 TIMEOUT = 10.0  # seconds
+# Metadata of a Failure: its description without what that quotes, where its first bracket may stand
+# before its end.
+UNQUOTED = "without quotations"
 
 Kind = Literal["run_failed", "stale_export", "late_export"]
 
@@ -82,8 +85,11 @@ def innermost_error(failure: "StepFailureData") -> "SerializableErrorInfo | None
 def _said(event: "dg.DagsterEvent") -> str:
     """Sentences of our own, names of dbt nodes, or the kind of the error: engines quote values."""
     failure = event.step_failure_data
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return unquoted(failure.user_failure_data.description)
+    ours = failure.user_failure_data
+    if ours and (told := ours.metadata.get(UNQUOTED)):
+        return str(told.value)
+    if ours and ours.description:
+        return unquoted(ours.description)
     error = innermost_error(failure)
     named = re.findall(r" in (?:test|model|seed) (\w+) \(", error.message if error else "")
     return ", ".join(dict.fromkeys(named)) or (error and error.cls_name) or "no reason given"

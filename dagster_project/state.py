@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dagster_project.core.exports import Export
-from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger, unquoted
+from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger
 from dagster_project.core.staleness import as_of_day, stale_days
 from dagster_project.manifest import files_below, hash_of
 from dagster_project.settings import CHECKOUT, DBT_DIR, Settings
@@ -101,10 +101,10 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
         since = max(in_raw, default=dt.date.min) if export.kind == "snapshot" else dt.date.min
         failed = sorted(d for d, state in days.items() if not state.newest.is_ok and d >= since)
         if failed:
-            error = days[failed[-1]].newest.error
+            newest = days[failed[-1]].newest
             more = f" (and {len(failed) - 1} earlier days)" if len(failed) > 1 else ""
             said = f"{name} is stale: {failed[-1]} failed{more}: "
-            stale.append(StaleExport(name, f"{said}{error}", f"{said}{unquoted(error or '')}."))
+            stale.append(StaleExport(name, f"{said}{newest.error}", f"{said}{newest.notice}."))
     return stale
 
 

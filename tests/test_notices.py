@@ -176,6 +176,63 @@ def test_the_notice_of_a_failed_day_quotes_nothing_of_its_file(
     assert SECRET not in stale.notice
 
 
+BRACKETS = [
+    ("export (1).csv", "", "is empty, there is not even a header"),
+    ("export (1).csv", f"user_id,a (b) {SECRET}\n", "missing column account_id, role, "),
+    ("export (1).csv", f"user_id,) {SECRET} (\n", "missing column account_id, role, "),
+    ("a: b (1).csv", f"user_id,({SECRET})\n", "missing column account_id, role, "),
+    ("a\\: (1).csv", f"user_id,({SECRET})\n", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), BRACKETS)
+def test_a_name_with_brackets_is_told_and_what_stands_in_the_file_is_not(
+    tmp_path: Path, name: str, content: str, sentence: str
+) -> None:
+    lake, day = Lake(tmp_path), dt.date(2024, 1, 5)
+    folder = lake.landing("crm", "users") / str(day)
+    folder.mkdir(parents=True)
+    (folder / name).write_text(content)
+    (folder / f"{SECRET}.csv").write_text("")  # the name of a file is told, but of its own sentence
+    with Extractor(lake, Rules(day, 0.1)) as extractor:
+        line = extractor.extract_day(EXPORTS["crm/users"], day)
+    assert content == "" or SECRET in (line.error or "")
+    [stale] = state.stale_exports(replace(settings.current(), data_dir=tmp_path))
+    told = f"{day}/{name}: {sentence}" if sentence else f"{day}/a"
+    assert stale.notice.startswith(f"crm/users is stale: 2024-01-05 failed: {told}")
+    assert SECRET not in stale.notice
+
+
+def test_of_several_failed_days_each_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project.defs import raw_exports
+
+    folder = Lake(tmp_path).landing("crm", "users")
+    for day, content in ((5, f"user_id,({SECRET}) (\n"), (6, ""), (7, f"user_id,{SECRET}\n")):
+        file = folder / f"2024-01-0{day}" / f"export ({day}).csv"
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+        for path in (file, file.parent):
+            os.utime(path, (1, 1))
+    monkeypatch.setattr(raw_exports, "_lake", Lake(tmp_path))
+    asset = raw_exports.raw_export(EXPORTS["crm/users"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = dg.materialize(
+            [asset], instance=instance, raise_on_error=False, resources={"lock": None}
+        )
+    [failure] = [event for event in done.all_events if event.is_step_failure]
+    text = notices.of_failed_run("extract", [failure]).text
+    assert SECRET not in text
+    missing = "missing column " + ", ".join(c.name for c in EXPORTS["crm/users"].columns[1:])
+    assert text == (
+        "extract failed at crm/users"
+        f" (2024-01-05: 2024-01-05/export (5).csv: {missing};"
+        " 2024-01-06: 2024-01-06/export (6).csv: is empty, there is not even a header;"
+        f" 2024-01-07: 2024-01-07/export (7).csv: {missing})."
+    )
+
+
 def test_a_night_tells_what_it_published_stale_and_why_it_published_nothing(
     tmp_path: Path,
 ) -> None:

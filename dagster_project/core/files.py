@@ -42,7 +42,8 @@ class FileFault(Exception):  # noqa: N818 - it is the file that is at fault
     """A file set that breaks its contract as a whole; the text is one sentence.
 
     It may quote the file, so it is kept to what prints on a line and to a length that one reads.
-    What it quotes stands in brackets at its end: `exports.unquoted` cuts that off.
+    What it quotes stands in brackets at its end, and the file's name at its start, before a colon:
+    `ledger.Extraction.notice` keeps the name and cuts off what is quoted.
     """
 
     def __init__(self, sentence: str) -> None:

@@ -79,6 +79,15 @@ class Extraction:
     def is_ok(self) -> bool:
         return self.status == "ok"
 
+    @property
+    def notice(self) -> str:
+        """`error` without what it quotes of a file, for eyes outside; the name of the file that
+        it begins with may hold brackets."""
+        said = self.error or ""
+        names = [part.name for part in self.landed if said.startswith(f"{part.name}: ")]
+        name = max(names, key=len, default="")
+        return name + unquoted(said.removeprefix(name))
+
 
 class DayState(NamedTuple):
     """The newest attempt at a day, and the one whose rows are in raw."""
@@ -191,5 +200,6 @@ def sha256_of(path: Path) -> str:
 
 
 def unquoted(sentence: str) -> str:
-    """The sentence of a failed day without what it quotes of the file, for eyes outside."""
+    """A sentence of ours without what it quotes, for eyes outside: up to its first bracket, because
+    what is quoted may hold brackets too. Of a day at fault `Extraction.notice` tells more."""
     return sentence.partition(" (")[0].rstrip(".:;")

@@ -19,6 +19,7 @@ from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import spans
 from dagster_project.core.ledger import Extraction, days_of, read_ledger
 from dagster_project.core.staleness import stale_days
+from dagster_project.notices import UNQUOTED
 from dagster_project.partitions import landing_days
 from dagster_project.retries import passing_faults
 
@@ -71,6 +72,7 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
             _turn_red(context, failed)
             raise dg.Failure(
                 " ".join(f"{attempt.landing_date}: {attempt.error}" for attempt in failed),
+                metadata={UNQUOTED: "; ".join(f"{it.landing_date}: {it.notice}" for it in failed)},
                 allow_retries=False,
             )
 
