@@ -30,6 +30,8 @@ class Settings:
     week_begins: int = 0
     """Monday is 0, as in date.weekday()."""
     min_share_of_users: float = 0
+    active_events: str | None = None
+    """The one event that makes a person active; None is every event."""
     healthy_user_logins: int = 10
     depth_window_days: int = 28
     inactive_user_days: int = 90
@@ -153,18 +155,24 @@ def fulfils(company: Company, rule: Row, events: Sequence[Row]) -> bool | None:
     return Fraction(len(keyed), len(sessions)) >= Fraction(str(rule["min_share_of_sessions"]))
 
 
+def makes_active(company: Company, event: Row) -> bool:
+    return company.settings.active_events in (None, event["event_name"])
+
+
 def account_fulfils(company: Company, rule: Row, events: Sequence[Row]) -> bool | None:
     if not events:
         return False
     share = company.settings.min_share_of_users
     if not share:
         return fulfils(company, rule, events)
-    users = {row["user_id"] for row in events} - {None}
+    if all(row["user_id"] is None for row in events):
+        return None
+    users = {row["user_id"] for row in events if makes_active(company, row)} - {None}
+    if not users:
+        return False
     verdicts = [
         fulfils(company, rule, [row for row in events if row["user_id"] == user]) for user in users
     ]
-    if not users:
-        return None
     needed = Fraction(str(share)) * len(users)
     if verdicts.count(True) >= needed:
         return True
@@ -208,6 +216,12 @@ def tiers_of(company: Company, account_id: str, month: date) -> set[str | None]:
     day = company.book.calendar.last_day(month)
     items = company.book.closing(account_id, month).items
     return {item.plan_tier for item in items if company.book.value(item, day) > 0}
+
+
+def is_use_of_features_told(company: Company, month: date) -> bool:
+    """Whether use of any feature was told by the close: only then is none of it zero."""
+    close = company.close_day(month)
+    return any(row["feature"] and company.day(row) < close for row in company.known_events)
 
 
 def entitlement(company: Company, account_id: str, feature: str, month: date) -> str:
@@ -328,7 +342,8 @@ def adoption_of(company: Company, account_id: str, month: date) -> dict[str, Any
     entitled = {
         feature
         for feature in features
-        if entitlement(company, account_id, feature, month) == "entitled"
+        if is_use_of_features_told(company, month)
+        and entitlement(company, account_id, feature, month) == "entitled"
     }
     users = users_by_state(company, account_id, month)
     named = [
@@ -431,6 +446,8 @@ def feature_state(company: Company, account_id: str, feature: str, month: date) 
 
 def feature_adoption(company: Company, month: date) -> dict[str, dict[str, Any]]:
     """mart_feature_adoption of one month, by feature; features without a row are left out."""
+    if not is_use_of_features_told(company, month):
+        return {}
     used_features = {row["feature"] for row in company.known_events} - {None}
     features = used_features | {row["feature"] for row in company.catalog}
     found = {}

@@ -273,6 +273,25 @@ def test_a_rule_for_users_is_lifted_to_the_account_by_their_share(
     assert adoption(compile_models, company)["is_fully_adopted"] is is_adopted
 
 
+def test_users_who_are_not_active_are_no_part_of_the_share(compile_models: CompileModels) -> None:
+    # Two that log in and create nothing stand beside the one that does.
+    events = [*EVERY_SESSION]
+    for name in ("u2", "u3"):
+        events += habit(date(2024, 6, 3), 3, 3, "login", user=name)
+    policies = Settings(min_share_of_users=0.5, active_events="report_created")
+    company = company_of(paying("A"), events, settings=policies)
+    assert adoption(compile_models, company)["is_fully_adopted"]
+    months = oracle_adoption.product_adoption(company)
+    assert [row["is_fully_adopted"] for row in months if row["period_start"] == JUNE] == [True]
+
+
+def test_an_account_without_an_active_user_has_not_adopted(compile_models: CompileModels) -> None:
+    events = habit(date(2024, 6, 3), 3, 3, "login")
+    policies = Settings(min_share_of_users=0.5, active_events="report_created")
+    row = adoption(compile_models, company_of(paying("A"), events, settings=policies))
+    assert (row["eligibility"], row["is_fully_adopted"]) == ("eligible", False)
+
+
 # ------------------------------------------------------------------------------------ versions
 
 
@@ -509,6 +528,7 @@ def test_the_demand_class_follows_from_who_tried_and_who_kept(
         for number, name in enumerate(names[:tried])
         for row in habit(date(2024, 6, 3), 3 if number < kept else 1, 1, "audit", account_id=name)
     ]
+    events += session(JUNE, "mail", account_id="A9")
     company = company_of(paying(*names), events, catalog=(feature("audit", is_core=is_core),))
     assert features(compile_models, company)["audit"]["demand_class"] == demand_class
 
@@ -516,8 +536,58 @@ def test_the_demand_class_follows_from_who_tried_and_who_kept(
 def test_a_feature_just_released_is_not_judged(compile_models: CompileModels) -> None:
     names = [f"A{number}" for number in range(10)]
     catalog = (feature("audit", released_on=date(2024, 5, 1)),)
-    found = features(compile_models, company_of(paying(*names), catalog=catalog))["audit"]
+    company = company_of(paying(*names), session(JUNE, "mail", account_id="A0"), catalog=catalog)
+    found = features(compile_models, company)["audit"]
     assert (found["demand_class"], found["never_tried"]) == ("too_early", 10)
+
+
+def test_a_feature_that_one_tier_always_had_is_not_young(compile_models: CompileModels) -> None:
+    names = [f"A{number}" for number in range(10)]
+    catalog = (feature("audit"), feature("audit", "pro", released_on=date(2024, 5, 1)))
+    company = company_of(paying(*names), session(JUNE, "mail", account_id="A0"), catalog=catalog)
+    with closing(built(compile_models, company)) as database:
+        released = {r["feature"]: r["released_on"] for r in rows_of(database, "dim_features")}
+        june = {r["feature"]: r for r in rows_of(database, "mart_feature_adoption")}
+    assert released["audit"] is None
+    assert june["audit"]["demand_class"] == "remove"
+
+
+@pytest.mark.parametrize(
+    ("retired", "is_retired"), [(date(2024, 6, 20), False), (date(2024, 6, 10), True)]
+)
+def test_a_feature_is_retired_from_its_day_on_and_not_before(
+    compile_models: CompileModels, retired: date, is_retired: bool
+) -> None:
+    world = replace(paying("A"), as_of=date(2024, 6, 10))
+    catalog = (feature("audit", retired_on=retired),)
+    company = company_of(world, session(date(2024, 6, 3), "audit"), catalog=catalog)
+    found = features(compile_models, company)["audit"]
+    assert (found["demand_class"] == "retired") == is_retired
+    assert found["entitled_accounts"] == int(not is_retired)
+
+
+def test_of_months_before_any_use_of_features_is_told_nothing_is_said(
+    compile_models: CompileModels,
+) -> None:
+    names = [f"A{number}" for number in range(6)]
+    untold = company_of(paying(*names), catalog=(feature("audit"),))
+    march = date(2024, 3, 1)
+    first_use = session(date(2024, 3, 10), "audit", account_id="A1")
+    told = replace(untold, events=[*session(date(2024, 2, 1), "login"), *first_use])
+    for company, first in ((untold, date.max), (told, march)):
+        with closing(built(compile_models, company)) as database:
+            by_feature = rows_of(database, "mart_feature_adoption")
+            adopting = rows_of(database, "mart_product_adoption")
+            sums = rows_of(database, "mart_rate_of_adoption")
+        assert {row["period_start"] for row in by_feature} == {
+            month for month in (march, date(2024, 4, 1), date(2024, 5, 1), JUNE) if month >= first
+        }
+        for row in adopting:
+            used = row["account_id"] == "A1" and row["period_start"] == march
+            expected = (1, int(used), float(used)) if row["period_start"] >= first else (None,) * 3
+            found = row["entitled_features"], row["used_entitled_features"], row["breadth"]
+            assert found == expected, row
+        assert all(row["breadth"] is None for row in sums if row["period_start"] < first)
 
 
 # ------------------------------------------------------------------------------------ outcomes

@@ -1,11 +1,19 @@
 -- What an account may use and what it does use, feature by feature, as each close finds it.
-with months as (
+with uses as (
+    select account_id, feature, period_start, first_used_date, weeks_used,
+    from {{ ref('int_adoption__month_rollup') }}
+    where grain = 'account_feature'
+),
+
+-- Of closes by which no use of any feature was told, nobody knows who used none.
+months as (
     select
         period_start,
         open_at,
         close_at,
         close_date,
     from {{ ref('int_quality__months') }}
+    where close_date > (select min(first_used_date) from uses)
 ),
 
 catalog as (
@@ -79,12 +87,6 @@ entitlements as (
             and catalog.released_on < months.close_date
             and catalog.retired_on > months.period_start
     group by all
-),
-
-uses as (
-    select account_id, feature, period_start, first_used_date, weeks_used,
-    from {{ ref('int_adoption__month_rollup') }}
-    where grain = 'account_feature'
 ),
 
 first_uses as (

@@ -97,7 +97,8 @@ verdicts as (
         coalesce(accounts.window_key_sessions, 0) as window_key_sessions,
         case
             when accounts.account_id is null then false
-            when accounts.subjects = 0 then null
+            when accounts.subjects is null then null
+            when accounts.subjects = 0 then false
             when accounts.subjects_fulfilling >= {{ share_of_subjects }} * accounts.subjects then true
             when
                 accounts.subjects_fulfilling + accounts.subjects_untold

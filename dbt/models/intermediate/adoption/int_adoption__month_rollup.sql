@@ -104,7 +104,13 @@ weeks as (
         and occurred_date < (select max(window_to) from rules)
     group by all
     union all by name
-    select account_id, {{ subject }} as subject, week_start, sum(events) as events, sum(sessions) as sessions,
+    select
+        account_id,
+        {{ subject }} as subject,
+        week_start,
+        sum(events) as events,
+        sum(sessions) as sessions,
+        sum(active_events) as active_events,
     from user_days
     group by all
 ),
@@ -122,6 +128,7 @@ subjects as (
         count(*) filter (event_name = login_event and events >= min_logins_per_week) as weeks_reached,
         coalesce(sum(sessions) filter (event_name is null), 0) as sessions,
         coalesce(sum(sessions) filter (event_name = key_event), 0) as key_sessions,
+        {{ "sum(active_events) > 0" if var("min_share_of_users") else "true" }} as is_judged,
     from weeks
     inner join rule_weeks using (week_start)
     group by all
@@ -149,9 +156,10 @@ account_rules as (
         max(weeks_reached) as weeks_reached,
         sum(sessions)::bigint as window_sessions,
         sum(key_sessions)::bigint as window_key_sessions,
-        count(subject) as subjects,
-        count(*) filter (subject is not null and is_fulfilled) as subjects_fulfilling,
-        count(*) filter (subject is not null and is_fulfilled is null) as subjects_untold,
+        -- Persons who did nothing that makes active are no subjects; where no person is told of, nobody knows.
+        if(count(subject) > 0, count(subject) filter (is_judged), null) as subjects,
+        count(subject) filter (is_judged and is_fulfilled) as subjects_fulfilling,
+        count(subject) filter (is_judged and is_fulfilled is null) as subjects_untold,
     from fulfilments
     group by all
 ),

@@ -3,10 +3,10 @@ with features as (
         months.*,
         dims.is_in_catalog,
         coalesce(dims.is_core, false) as is_core,
-        dims.retired_on < months.period_end as is_retired,
-        least(months.period_end, {{ as_of_date() }} + 1) - dims.released_on < {{ var("feature_settle_days") }}
-            as is_young,
+        dims.retired_on < closes.close_date as is_retired,
+        closes.close_date - dims.released_on < {{ var("feature_settle_days") }} as is_young,
     from {{ ref('int_adoption__feature_months') }} as months
+    inner join {{ ref('int_quality__months') }} as closes on months.period_start = closes.period_start
     inner join {{ ref('dim_features') }} as dims on months.slice_value = dims.feature
 ),
 
