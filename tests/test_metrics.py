@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from models import DBT_DIR, REVENUE, REVENUE_ONLY, CompileModels, Models, rows_of
 from oracle import Policies, World
 from strategies import worlds
+from test_listening import mention
 from worked_examples import TWELVE_MONTHS_LATER, account, subscription
 
 VARS = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
@@ -413,6 +414,32 @@ def test_a_small_sample_is_one_of_the_twelve_months_before_and_tells_nothing(
     assert {row["months_before"] for row in anomalies.values()} == {6}
 
 
+def test_months_without_a_row_are_months_before_all_the_same(compile_models: CompileModels) -> None:
+    # Eight months of mentions in 2020, a third of them bad, and one years later, none of them bad.
+    models = compile_models(
+        Policies(),
+        ("mart_metrics", "mart_metric_anomalies"),
+        metrics={
+            name: entry if name == "net_sentiment" else {**entry, "grain": "elsewhere"}
+            for name, entry in REGISTRY.items()
+        },
+    )
+    early = [oracle.next_month(date(2020, 1, 1), index) for index in range(8)]
+    words = ("positive", "positive", "negative")
+    mentions = [
+        mention(f"{month}-{number}", month, sentiment=words[number % 3 if month in early else 0])
+        for month in (*early, date(2024, 6, 1))
+        for number in range(30)
+    ]
+    world = World(date(2024, 6, 30), accounts=[account("A")])
+    with closing(models.build(world, listening__mentions=mentions)) as database:
+        metrics = rows_of(database, "mart_metrics")
+        anomalies = rows_of(database, "mart_metric_anomalies")
+    assert max(row["value"] for row in metrics) == 100
+    assert anomalies == []
+    assert expected_anomalies(metrics) == set()
+
+
 def expected_anomalies(metrics: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
     series: dict[tuple[Any, ...], dict[date, float | None]] = {}
     for row in metrics:
@@ -422,10 +449,8 @@ def expected_anomalies(metrics: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
             series.setdefault(name, {})[row["period_start"]] = value
     found = set()
     for (metric, *where), values in series.items():
-        in_order = sorted(values)
-        for index, month in enumerate(in_order):
-            value = values[month]
-            earlier = [values[before] for before in in_order[max(0, index - 12) : index]]
+        for month, value in values.items():
+            earlier = [values.get(oracle.next_month(month, -back)) for back in range(1, 13)]
             history = [number for number in earlier if number is not None]
             if value is None or len(history) < 6:
                 continue

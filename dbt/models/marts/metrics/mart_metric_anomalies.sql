@@ -12,7 +12,7 @@ with_history as (
         list(value) filter (value is not null and not is_small_sample) over (
             partition by metric_name, period_grain, slice_dimension, slice_value
             order by period_start
-            rows between {{ var("anomaly_history") }} preceding and 1 preceding
+            range between to_months({{ var("anomaly_history") }}) preceding and interval 1 day preceding
         ) as history,
     from metrics
 ),
