@@ -288,6 +288,112 @@ def test_who_never_used_the_product_is_silent_since_the_day_it_pays(
     assert silence["value"] == 2
 
 
+FEATURES = [
+    {"feature": f"f{number:02}", "plan_tier": "basic", "is_core": False} for number in range(20)
+]
+
+
+def use_of_features(account_id: str, count: int, day: date) -> list[Row]:
+    return [
+        event(account_id, midnight(day) + timedelta(minutes=number))
+        | {"event_name": "feature_used", "feature": FEATURES[number]["feature"]}
+        for number in range(count)
+    ]
+
+
+def values_at(rows: Sequence[Row], month: date, account_id: str = "A") -> dict[str, float | None]:
+    [row] = [row for row in rows if (row["account_id"], row["period_start"]) == (account_id, month)]
+    return {part["component"]: part["value"] for part in row["components"]}
+
+
+def test_breadth_is_that_of_the_newest_complete_month(compile_models: CompileModels) -> None:
+    world = World(
+        date(2024, 7, 2),
+        accounts=[account("A"), account("B")],
+        subscriptions=[
+            subscription("S", START),
+            subscription("T", date(2024, 7, 1), account_id="B"),
+        ],
+    )
+    events = use_of_features("A", 10, date(2024, 6, 20))
+    tables = {
+        "product__events": [*events, *use_of_features("A", 1, date(2024, 7, 1))],
+        "seeds__feature_catalog": FEATURES,
+        "seeds__health_weights": [component("adoption_breadth", 1, 0, 1)],
+    }
+    rows = built(compile_models, world, tables)["mart_customer_health"]
+    july = date(2024, 7, 1)
+    assert values_at(rows, july) == values_at(rows, JUNE) == {"adoption_breadth": 0.5}
+    assert values_at(rows, july, "B") == {"adoption_breadth": None}
+
+
+def test_a_score_on_the_edge_of_a_band_is_on_it(compile_models: CompileModels) -> None:
+    # 7 of 20 lie half way between 0.1 and 0.6.
+    tables = {
+        "product__events": use_of_features("A", 7, JUNE),
+        "seeds__feature_catalog": FEATURES,
+        "seeds__health_weights": [
+            component("adoption_breadth", 0.7, 0.1, 0.6),
+            component("ticket_points", 0.1, 0, 25),
+        ],
+        "support__tickets": TOLD["support__tickets"],
+    }
+    row = health_at_as_of(compile_models, ONE_OF_EACH, tables)
+    assert (row["health_score"], row["band"]) == (50, "amber")
+    assert {part["score"] for part in row["components"]} == {50}
+
+
+def landed(system: str, export: str, last: date) -> Row:
+    return dict.fromkeys(contracts()["lake__extractions"]) | {
+        "seq": 1, "system": system, "export": export, "landing_date": last, "status": "ok",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("last", "is_known"), [(AS_OF, True), (AS_OF - timedelta(1), False), (date(2024, 5, 31), False)]
+)
+def test_what_has_stopped_landing_is_no_silence_of_customers(
+    compile_models: CompileModels, last: date, is_known: bool
+) -> None:
+    world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
+    days = [START + timedelta(7 * week) for week in range(21)]
+    events = [row for day in days for row in use_of_features("A", 1, day)]
+    weights = ["usage_change", "days_since_last_event", "adoption_depth", "adoption_breadth",
+               "last_touch_days"]  # fmt: skip
+    tables = {
+        "product__events": [row | {"landing_date": last} for row in events],
+        "communications__touchpoints": [touch("A", 40) | {"landing_date": last}],
+        "seeds__feature_catalog": FEATURES,
+        "seeds__health_weights": [component(name, 1, 0, 1) for name in weights],
+        "lake__extractions": [
+            landed("crm", "accounts", AS_OF),
+            landed("billing", "subscriptions", AS_OF),
+            landed("product", "events", last),
+            landed("communications", "touchpoints", last),
+        ],
+    }
+    rows = built(compile_models, world, tables)["mart_customer_health"]
+    assert None not in values_at(rows, date(2024, 5, 1)).values()
+    june = values_at(rows, JUNE)
+    if is_known:
+        assert june == {
+            "usage_change": -1, "days_since_last_event": 41, "adoption_depth": 0,
+            "adoption_breadth": 0, "last_touch_days": 40,
+        }  # fmt: skip
+    else:
+        assert june == dict.fromkeys(weights)
+
+
+def test_days_past_due_are_days_of_the_reporting_time_zone(compile_models: CompileModels) -> None:
+    # In Los Angeles it is the evening of the 29th.
+    overdue = subscription("S", START, status="past_due", past_due_since=datetime(2024, 6, 30, 5))
+    world = World(AS_OF, accounts=[account("A")], subscriptions=[overdue])
+    tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
+    zone = {"reporting_timezone": "America/Los_Angeles"}
+    rows = built(compile_models, world, tables, **zone)["mart_customer_health"]
+    assert values_at(rows, JUNE) == {"days_past_due": 2}
+
+
 def test_payment_is_not_told_by_a_system_that_has_no_dunning(
     compile_models: CompileModels,
 ) -> None:

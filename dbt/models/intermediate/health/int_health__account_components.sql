@@ -7,6 +7,9 @@ with closes as (
         months.period_start,
         months.close_at,
         months.close_date,
+        -- A month of which a part is to come has used fewer features than it will.
+        if(months.is_complete_period, months.period_start, (months.period_start - interval 1 month)::date)
+            as breadth_month,
         {{ local_date('spells.started_at') }} as paying_since,
     from {{ ref('int_revenue__account_months') }} as paying
     inner join {{ ref('int_quality__months') }} as months using (period_start)
@@ -49,7 +52,7 @@ past_due as (
     select
         closes.account_id,
         closes.period_start,
-        max(greatest(date_diff('day', coalesce(past_due_since, items.started_at), close_at), 0)) as days_past_due,
+        max(greatest(close_date - {{ local_date('coalesce(past_due_since, items.started_at)') }}, 0)) as days_past_due,
     from closes
     inner join {{ ref('int_revenue__item_periods') }} as items
         on
@@ -60,6 +63,24 @@ past_due as (
     inner join {{ ref('int_revenue__subscriptions') }} as subscriptions
         on items.subscription_id = subscriptions.subscription_id and items.started_at = subscriptions.started_at
     group by all
+),
+
+-- Closes by which the use of their last day has landed. Of later ones nobody knows who is silent.
+usage_covers as (
+    select period_start
+    from {{ ref('int_quality__months') }}
+    where close_date - 1 <= (select last_date from {{ ref('int_usage__known_days') }})
+),
+
+usage as (
+    select * from {{ ref('int_usage__account_windows') }}
+    semi join usage_covers using (period_start)
+),
+
+adoption as (
+    select account_id, period_start, depth, breadth,
+    from {{ ref('int_adoption__account_months') }}
+    semi join usage_covers using (period_start)
 ),
 
 measured as (
@@ -73,7 +94,7 @@ measured as (
             if(usage.events_28d = 0, closes.close_date - 1 - closes.paying_since, null)
         ) as days_since_last_event,
         adoption.depth as adoption_depth,
-        adoption.breadth as adoption_breadth,
+        of_whole_month.breadth as adoption_breadth,
         answers.survey_answers,
         case
             when tickets_90d = 0 then 12.5
@@ -81,12 +102,14 @@ measured as (
             when tickets_90d <= 4 then 18.75
             when tickets_90d > 4 then 6.25
         end as ticket_points,
-        contacts.last_touch_days,
+        if(contacts.is_covered, contacts.last_touch_days, null) as last_touch_days,
         if({{ has_arrived([["billing", "subscriptions"]]) }}, coalesce(past_due.days_past_due, 0), null)
             as days_past_due,
     from closes
-    left join {{ ref('int_usage__account_windows') }} as usage using (account_id, period_start)
-    left join {{ ref('int_adoption__account_months') }} as adoption using (account_id, period_start)
+    left join usage using (account_id, period_start)
+    left join adoption using (account_id, period_start)
+    left join adoption as of_whole_month
+        on closes.account_id = of_whole_month.account_id and closes.breadth_month = of_whole_month.period_start
     left join answers using (account_id, period_start)
     left join tickets using (account_id, period_start)
     left join {{ ref('int_contacts__account_months') }} as contacts using (account_id, period_start)
@@ -108,8 +131,9 @@ select
     period_start,
     component,
     value,
-    -- greatest and least pass over nulls, and would make a score of nothing.
-    if(value is null, null, 100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0)) as score,
+    -- greatest and least pass over nulls, and would make a score of nothing. Rounded, because 0.35 between 0.1
+    -- and 0.6 is a half and no hair less.
+    if(value is null, null, round(100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0), 9)) as score,
     weight,
     -- Of the weights that are there: what the component adds to the weighted score.
     score * weight / sum(weight) filter (value is not null) over (partition by account_id, period_start)

@@ -18,8 +18,10 @@ with listed as (
 scored as (
     select
         *,
-        list_sum([c.score * c.weight for c in components]) / list_sum([c.weight for c in components if c.score is not null])
-            as weighted_score,
+        round(
+            list_sum([c.score * c.weight for c in components]) / list_sum([c.weight for c in components if c.score is not null]),
+            9
+        ) as weighted_score,
         coalesce(list_sum([c.weight for c in components if c.value is not null]), 0) / list_sum([c.weight for c in components])
             as coverage,
     from listed

@@ -48,18 +48,6 @@ usage as (
     group by all
 ),
 
--- The days that usage is known of: from its first to the newest that has landed.
-usage_known as (
-    select
-        (select min(occurred_date) from {{ ref('int_usage__account_days') }}) as first_date,
-        max(landing_date) as last_date,
-    from {{ ref('int_quality__export_days') }}
-    where
-        (system, export) in (('product', 'events'), ('ravenstack', 'feature_usage'))
-        and is_in_raw
-        and landing_date <= {{ as_of_date() }}
-),
-
 movements as (
     select account_id, movement_type, occurred_at, amount,
     from {{ ref('int_revenue__movements') }}
@@ -96,7 +84,7 @@ select
     exits.ended_date,
     cast(date_trunc('month', exits.ended_date) as date) as period_start,
 from exits
-cross join usage_known
+cross join {{ ref('int_usage__known_days') }}
 left join plans using (account_id, spell_number)
 left join usage using (account_id, spell_number)
 left join movements as lost
