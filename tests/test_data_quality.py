@@ -128,6 +128,7 @@ BY_HAND = {
     ("orders/orders", "before_sign_up"): (1, 3),
     ("product/events", "unknown_account"): (1, 9),
     ("product/events", "before_sign_up"): (2, 9),
+    ("product/events", "outside_contract"): (3, 9),
     ("support/tickets", "unknown_account"): (1, 6),
     ("support/tickets", "no_account"): (1, 6),
     ("support/tickets", "before_sign_up"): (1, 6),
@@ -177,6 +178,28 @@ def test_a_world_without_faults_has_every_check_and_no_failure(
     assert {(row["failures"], row["share"], row["match_rate"]) for row in mart.values()} == {
         (0, 0.0, 1.0)
     }
+
+
+def test_use_is_outside_a_contract_on_days_that_no_subscription_covers(
+    compile_models: CompileModels,
+) -> None:
+    # A trial, then a subscription with another in the middle of it, then nothing; B never bought.
+    rows = [
+        subscription("T", datetime(2024, 4, 1, 18), date(2024, 4, 9), status="trialing"),
+        subscription("S", date(2024, 4, 10), date(2024, 7, 10)),
+        subscription("U", date(2024, 5, 10), date(2024, 6, 10)),
+    ]
+    world = World(AS_OF, rows, [account(name, signed_up_at=SIGNED_UP) for name in "AB"])
+    within = [datetime(2024, 4, 1, 9), datetime(2024, 4, 8), datetime(2024, 7, 9, 23)]
+    outside = [datetime(2024, 3, 31), datetime(2024, 4, 9), datetime(2024, 7, 10)]
+    events = [event(f"E{index}", at) for index, at in enumerate([*within, *outside])]
+    found = disagreements(
+        compile_models, world, product__events=[*events, event("B", AFTER, account_id="B")]
+    )["product", "events", "outside_contract"]
+    assert (found["failures"], found["rows"], found["examples"]) == (4, 7, ["A", "A", "A", "B"])
+    nothing_sold = World(AS_OF, accounts=world.accounts)
+    untold = disagreements(compile_models, nothing_sold, product__events=events)
+    assert untold["product", "events", "outside_contract"]["failures"] == 0
 
 
 def test_what_landed_is_told_with_its_age_and_its_rejects(compile_models: CompileModels) -> None:

@@ -7,6 +7,7 @@
     "before_sign_up": ["warn", "kept", "Dated before its account signed up; it counts on its own date"],
     "unknown_subscription": ["warn", "left_out", "Use of a subscription that no export knows, so of no account; it is in no measure"],
     "outside_subscription": ["warn", "kept", "Use dated outside the time of its subscription; it counts on its own date"],
+    "outside_contract": ["warn", "kept", "Use on a day that no subscription of the account covers, trials included; it counts on its own date"],
     "solved_before_created": ["warn", "kept_without_value", "A ticket solved before it was created; it counts, without a time to resolution"],
     "replied_before_created": ["warn", "kept_without_value", "A ticket replied to before it was created; it counts, without a time to the first reply"],
     "status_disagrees_with_solved_at": ["info", "kept", "A ticket that is solved or closed by its status and not by its time, or new, open or pending and solved; the time decides"],
@@ -38,7 +39,7 @@
     {"system": "'billing'", "export": "'invoices'", "relation": "invoices", "key": "invoice_id", "checks": unknown},
     {
         "system": "'product'", "export": "'events'", "relation": "product_days", "key": "account_id", "rows": "events",
-        "checks": dict(unknown, before_sign_up="occurred_date < signed_up_date"),
+        "checks": dict(unknown, before_sign_up="occurred_date < signed_up_date", outside_contract="not is_covered"),
     },
     {
         "system": "'ravenstack'", "export": "'feature_usage'", "relation": ref('int_usage__feature_usage'), "key": "usage_id",
@@ -91,15 +92,44 @@ with accounts as (
     from {{ ref('int_accounts__accounts') }}
 ),
 
--- What is in the rollup and was not told per subscription.
+contracts as (
+    select
+        account_id,
+        {{ local_date('started_at') }} as first_date,
+        {{ local_date("coalesce(ended_at, timestamp '9999-12-31') - interval 1 microsecond") }} as last_date,
+        coalesce(first_date - 1 > max(last_date) over earlier, true) as is_apart,
+    from {{ ref('int_revenue__subscriptions') }}
+    where not {{ is_void() }} and coalesce(ended_at > started_at, true)
+    window earlier as (
+        partition by account_id order by first_date, last_date rows between unbounded preceding and 1 preceding
+    )
+),
+
+-- Those that touch or overlap are one cover: so few of them are looked at for each of many days of use.
+covers as (
+    select account_id, min(first_date) as first_date, max(last_date) as last_date,
+    from (
+        select *, count(*) filter (is_apart) over (partition by account_id order by first_date, last_date) as cover,
+        from contracts
+    )
+    group by account_id, cover
+),
+
+-- What is in the rollup and was not told per subscription. Without any subscription nobody knows of contracts.
 product_days as (
-    select account_id, occurred_date, days.events - coalesce(told.events, 0) as events,
+    select
+        days.account_id,
+        days.occurred_date,
+        days.events - coalesce(told.events, 0) as events,
+        covers.account_id is not null or not exists (from covers) as is_covered,
     from {{ ref('int_usage__account_days') }} as days
     left join (
         select account_id, occurred_date, sum(usage_count) as events,
         from {{ ref('int_usage__feature_usage') }}
         group by all
     ) as told using (account_id, occurred_date)
+    left join covers
+        on days.account_id = covers.account_id and days.occurred_date between covers.first_date and covers.last_date
 ),
 
 invoices as (
