@@ -754,6 +754,31 @@ def test_bytes_that_are_no_text_refuse_their_row_of_a_parquet_alone(world: World
     ]
 
 
+def breaks_duckdb(content: bytes) -> bool:
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect() as db:
+        file.write(content)
+        file.flush()
+        try:
+            db.execute(f"from read_parquet('{file.name}')").fetchall()
+        except duckdb.InternalException:
+            return True
+        except duckdb.Error:
+            return False
+    return False
+
+
+def test_a_file_that_breaks_duckdb_down_fails_its_day_alone(world: World) -> None:
+    good = encoded(TABLE, "parquet")
+    # A size below zero, wherever it stands in a header.
+    damaged = (good[:at] + b"\x95" + good[at + 1 :] for at in range(4, len(good) - 8))
+    world.land(f"{DAY}.parquet", next(filter(breaks_duckdb, damaged)))
+    world.land("2024-01-06.parquet", good)
+    with Extractor(world.lake, world.rules) as extractor:
+        assert not extractor.extract_day(world.export, DAY).is_ok
+        assert extractor.extract_day(world.export, date(2024, 1, 6)).is_ok
+    assert world.stale() == []
+
+
 def test_a_parquet_whose_texts_are_not_marked_as_such_is_read_swiftly(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

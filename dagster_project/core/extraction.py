@@ -96,13 +96,7 @@ class Extractor:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         self._hasher = ThreadPoolExecutor(1)
-        self._db = duckdb.connect(
-            config={
-                **engine(self._memory_limit, self._folder / "spill"),
-                "autoinstall_known_extensions": "false",
-            }
-        )
-        self._query("set enable_progress_bar = false")
+        self._connect()
         return self
 
     def __exit__(
@@ -114,6 +108,15 @@ class Extractor:
         self._db.close()
         self._hasher.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _connect(self) -> None:
+        self._db = duckdb.connect(
+            config={
+                **engine(self._memory_limit, self._folder / "spill"),
+                "autoinstall_known_extensions": "false",
+            }
+        )
+        self._query("set enable_progress_bar = false")
 
     def ensure_empty(self, export: Export) -> None:
         """Write the export's typed table of no rows, unless raw has that of the same contract."""
@@ -169,6 +172,12 @@ class Extractor:
             self._data.unlink(missing_ok=True)
             if not self._lake.landed_day(export.system, export.name, day):
                 raise GoneError(f"{export.system}/{export.name}: {day} has gone") from error
+            if isinstance(error, _BREAKDOWN) or isinstance(error.__cause__, _BREAKDOWN):
+                # The next day needs a connection that takes statements.
+                self._db.close()
+                self._connect()
+            if isinstance(error, _BREAKDOWN):
+                error = FileFault("DuckDB breaks down over the files")
             if not isinstance(error, FileFault):
                 # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
                 unread = tuple(Landed(*stat, "") for stat in stats)
@@ -474,9 +483,9 @@ def _broken_off(error: Exception) -> str:
     return f"the extraction broke off: {type(error).__name__}"
 
 
+# After either, a connection is of no use.
+_BREAKDOWN = (duckdb.InternalException, duckdb.FatalException)
 _PROGRAMMING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
-
-
 _MAY_QUOTE = re.compile(r"""["`:;(]|\b\d|(?<!\w)'|'(?!\w)""")
 
 
