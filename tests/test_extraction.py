@@ -754,8 +754,8 @@ def test_bytes_that_are_no_text_refuse_their_row_of_a_parquet_alone(world: World
     ]
 
 
-def breaks_duckdb(content: bytes) -> bool:
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect() as db:
+def breaks(db: duckdb.DuckDBPyConnection, content: bytes) -> bool:
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
         file.write(content)
         file.flush()
         try:
@@ -771,7 +771,8 @@ def test_a_file_that_breaks_duckdb_down_fails_its_day_alone(world: World) -> Non
     good = encoded(TABLE, "parquet")
     # A size below zero, wherever it stands in a header.
     damaged = (good[:at] + b"\x95" + good[at + 1 :] for at in range(4, len(good) - 8))
-    world.land(f"{DAY}.parquet", next(filter(breaks_duckdb, damaged)))
+    with duckdb.connect() as db:
+        world.land(f"{DAY}.parquet", next(content for content in damaged if breaks(db, content)))
     world.land("2024-01-06.parquet", good)
     with Extractor(world.lake, world.rules) as extractor:
         assert not extractor.extract_day(world.export, DAY).is_ok
