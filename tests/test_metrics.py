@@ -326,6 +326,8 @@ def test_a_definition_tells_policies_seeds_and_exports_it_rests_on(
     use = told(Policies(), **{name: REGISTRY[name] for name in ("adoption_depth", "stickiness")})
     assert "healthy_user_logins" in use["adoption_depth"]["policies"]
     assert "healthy_user_logins" not in use["stickiness"]["policies"]
+    asked = told(Policies(), ticket_csat=REGISTRY["ticket_csat"])["ticket_csat"]["policies"]
+    assert "excluded_ticket_statuses = " in asked.split("; ")
     redefined = told(Policies(), arpa={**REGISTRY["arpa"], "denominator": "opening_accounts"})
     assert {n for n, row in redefined.items() if row["definition_version"] != versions[n]} == {
         "arpa"

@@ -217,6 +217,7 @@ def test_a_changed_policy_is_new_and_reaches_the_marts(story: dict[str, Any]) ->
     assert "extract\n" not in policy.said
     in_force = {row[0]: row[1] for row in policy.marts["mart_policies"]}
     assert in_force["trial_policy"] == "include"
+    assert in_force["active_events"] is None
     assert {row[0]: row[1] for row in story["first"].marts["mart_policies"]} == {
         **in_force,
         "trial_policy": "exclude",

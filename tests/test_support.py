@@ -100,6 +100,23 @@ def test_several_intervals_a_day_leave_the_lunch_break_out(compile_models: Compi
     assert (row["first_reply_minutes"], row["resolution_minutes"]) == (60, 120)
 
 
+def test_the_clock_may_change_on_the_last_day_that_the_as_of_day_touches(
+    compile_models: CompileModels,
+) -> None:
+    # In Los Angeles it is still Saturday when London, on Sunday at one, goes on to two.
+    seed = hours("default", "Europe/London", ["sunday"], ("00:00", "05:00"))
+    created, replied = datetime(2024, 3, 31, 0, 30), datetime(2024, 3, 31, 4, 30)
+    row = tickets(
+        compile_models,
+        [ticket("T", created, first_replied_at=replied)],
+        seed,
+        as_of=date(2024, 3, 30),
+        reporting_timezone="America/Los_Angeles",
+    )["T"]
+    assert row["first_reply_business_minutes"] == 210
+    assert in_minutes(open_time(seed, "default", created, replied)) == 210
+
+
 def test_a_calendar_that_never_closes_measures_the_time_that_passed(
     compile_models: CompileModels,
 ) -> None:

@@ -117,7 +117,7 @@
         {%- set behind = lineages[metric.measures] -%}
         {%- set policies = [] -%}
         {%- for policy in (behind.policies + ([metric.min_sample] if metric.sample else [])) | unique | sort -%}
-            {%- do policies.append(policy ~ " = " ~ var(policy)) -%}
+            {%- do policies.append(policy ~ " = " ~ (var(policy) if var(policy) is not none else "")) -%}
         {%- endfor -%}
         {%- do defined.append(dict(
             metric,

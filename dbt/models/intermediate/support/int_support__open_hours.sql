@@ -2,8 +2,10 @@
 -- the difference of two look-ups, however far apart they lie.
 -- A calendar is open while the clock of its zone shows a time within its hours. So an hour that the clock
 -- skips is open for nobody, and one that it shows twice is open twice.
+-- Days reach one beyond the last that the as-of day touches in any zone, because a change of the clock shows
+-- against the day after.
 with days as (
-    select unnest(range(first_day, {{ as_of_date() }} + 2, interval 1 day)) as day_at
+    select unnest(range(first_day, {{ as_of_date() }} + 3, interval 1 day)) as day_at
     from (
         select cast(min(created_at) as date) - 1 as first_day
         from (

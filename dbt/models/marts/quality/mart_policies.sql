@@ -4,7 +4,7 @@ select
     case policy
         when 'as_of' then cast({{ as_of_date() }} as varchar)
         {%- for policy in policies if policy != "as_of" %}
-        when '{{ policy }}' then '{{ var(policy) }}'
+        when '{{ policy }}' then {{ text(var(policy)) }}
         {%- endfor %}
     end as value,
     allowed_values,
