@@ -116,16 +116,10 @@ def account_renewals(book: Book, lines: Sequence[Line]) -> Iterator[Renewal]:
     unanswered: dict[datetime, list[tuple[Line, date, date]]] = {}
     for (name, term_end), line in sorted(contracts.items()):
         month = term_end.replace(day=1)
-        last = min(calendar.starts(term_end + timedelta(days=1)), line.end)
+        term_ends = calendar.starts(term_end + timedelta(days=1))
+        last = min(term_ends, line.end)
         counted = book.in_force(line.item.account_id, min(last, calendar.end))
         keys = {(item.subscription_id, item.started_at) for item in counted}
-        if last <= calendar.starts(month) or (name, line.row["started_at"]) not in keys:
-            continue
-        day = next_month(calendar.month(last - timedelta(microseconds=1))) - timedelta(days=1)
-        exposed = book.value(line.item, day)
-        if last >= calendar.end:
-            yield Renewal(line.item.account_id, month, exposed, ZERO, is_open=True)
-            continue
         own = [
             other for other in lines if other.row["subscription_id"] == name and other.end > last
         ]
@@ -135,6 +129,15 @@ def account_renewals(book: Book, lines: Sequence[Line]) -> Iterator[Renewal]:
             if is_overdue(other.row) and other.paid_from <= last + tolerance
         ]
         limit = max([last, *overdue])
+        open_until = min(limit, term_ends)
+        if open_until <= calendar.starts(month) or (name, line.row["started_at"]) not in keys:
+            continue
+        day = next_month(calendar.month(last - timedelta(microseconds=1))) - timedelta(days=1)
+        exposed = book.value(line.item, day)
+        if last >= calendar.end:
+            is_open = line.row["status"] != "canceled" or NEVER in overdue
+            yield Renewal(line.item.account_id, month, exposed, ZERO, is_open)
+            continue
         limit = limit if limit == NEVER else limit + tolerance
         paid = [
             other

@@ -226,6 +226,68 @@ def test_a_cancelled_contract_is_lost_at_once(compile_models: CompileModels) -> 
     assert of(row, *OUTCOME) == [100, 0, 0, 100, 0]
 
 
+def test_a_cancelled_contract_that_has_still_to_run_out_is_lost_as_well(
+    compile_models: CompileModels,
+) -> None:
+    runs_out = contract("A", 100, None, account_id="A")[0] | {
+        "ended_at": midnight(date(2024, 3, 5))
+    }
+    cancelled = ended("A", status="canceled") | {"started_at": midnight(date(2024, 3, 5))}
+    row = renewals(compile_models, runs_out, cancelled, as_of=date(2024, 3, 10))
+    assert of(row, *OUTCOME) == [100, 0, 0, 100, 0]
+    assert of(row, "renewal_rate", "best_case_rate", "lost_accounts") == [0, 0, 1]
+
+
+UNPAID: dict[str, Any] = {
+    "term_end_date": date(2024, 3, 20),
+    "status": "past_due",
+    "past_due_since": datetime(2024, 3, 1),
+}
+PAID_LATE = [
+    subscription("A", MAR, date(2024, 4, 2), **UNPAID),
+    subscription("A", date(2024, 4, 2), term_end_date=date(2025, 3, 20)),
+]
+
+
+@pytest.mark.parametrize(
+    ("then", "as_of", "outcome"),
+    [
+        pytest.param(
+            [subscription("A", MAR, **UNPAID)],
+            date(2024, 3, 15),
+            [100, 0, 0, 0, 100],
+            id="open while it is overdue",
+        ),
+        pytest.param(
+            [subscription("A", MAR, **UNPAID)],
+            date(2024, 4, 30),
+            [100, 0, 0, 100, 0],
+            id="lost once its grace has run out",
+        ),
+        pytest.param(
+            PAID_LATE, date(2024, 4, 30), [100, 100, 100, 0, 0], id="renewed once it is paid"
+        ),
+    ],
+)
+def test_a_contract_that_is_overdue_before_the_month_of_its_last_day_is_up_for_renewal_in_it(
+    compile_models: CompileModels, then: list[Row], as_of: date, outcome: list[int]
+) -> None:
+    paid = subscription("A", date(2023, 3, 21), MAR, term_end_date=date(2024, 3, 20))
+    assert of(renewals(compile_models, paid, *then, as_of=as_of), *OUTCOME) == outcome
+
+
+def test_a_contract_written_off_before_the_month_of_its_last_day_is_not_up_for_renewal(
+    compile_models: CompileModels,
+) -> None:
+    paid = subscription("A", date(2023, 3, 21), date(2024, 1, 15), term_end_date=date(2024, 3, 20))
+    unpaid = subscription(
+        "A", date(2024, 1, 15), **UNPAID | {"past_due_since": datetime(2024, 1, 15)}
+    )
+    world = World(date(2024, 4, 30), subscriptions=[paid, unpaid])
+    with built(compile_models, world) as database:
+        assert rows_of(database, "mart_renewals") == []
+
+
 def test_two_contracts_renewed_by_one_subscription_share_it(compile_models: CompileModels) -> None:
     one, two = ended("A"), ended("B") | {"account_id": "A"}
     new = subscription("C", date(2024, 3, 21), amount=150, account_id="A")

@@ -35,25 +35,31 @@ contracts as (
     ) = 1
 ),
 
--- A contract that ended or was replaced before the month of its last day is not up for renewal in it.
-due as (
-    select contracts.*, {{ mrr_on('contracts', 'decided_date') }} as exposed_mrr,
-    from contracts
-    where decided_at > {{ day_start('period_start') }}
-),
-
--- As long as the invoice of the renewal is overdue, it may still be paid.
+-- As long as what follows is overdue, it may still be paid.
 overdue as (
-    select due.subscription_id, due.account_id, due.term_end_date, max(items.ends_at) as overdue_until,
-    from due
+    select
+        contracts.subscription_id,
+        contracts.account_id,
+        contracts.term_end_date,
+        max(items.ends_at) as overdue_until,
+    from contracts
     inner join items
         on
-            due.account_id = items.account_id
-            and due.subscription_id = items.subscription_id
+            contracts.account_id = items.account_id
+            and contracts.subscription_id = items.subscription_id
             and items.is_overdue
-            and items.ends_at > due.decided_at
-            and items.paid_from <= due.decided_at + {{ tolerance }}
+            and items.ends_at > contracts.decided_at
+            and items.paid_from <= contracts.decided_at + {{ tolerance }}
     group by all
+),
+
+-- A contract that ended or was replaced before the month of its last day is not up for renewal in it; one
+-- that was overdue, and open, into that month is.
+due as (
+    select contracts.*, overdue.overdue_until, {{ mrr_on('contracts', 'decided_date') }} as exposed_mrr,
+    from contracts
+    left join overdue using (account_id, subscription_id, term_end_date)
+    where least(greatest(decided_at, overdue_until), term_ends_at) > {{ day_start('period_start') }}
 ),
 
 continued as (
@@ -63,14 +69,13 @@ continued as (
         due.term_end_date,
         {{ mrr_on('items', 'due.decided_date') }} as renewed_mrr,
     from due
-    left join overdue using (account_id, subscription_id, term_end_date)
     inner join items
         on
             due.account_id = items.account_id
             and due.subscription_id = items.subscription_id
             and items.is_paid
             and items.ends_at > due.decided_at
-            and items.paid_from <= greatest(due.decided_at, overdue.overdue_until) + {{ tolerance }}
+            and items.paid_from <= greatest(due.decided_at, due.overdue_until) + {{ tolerance }}
     where due.decided_at < {{ as_of_end() }}
     qualify row_number() over (
         partition by due.account_id, due.subscription_id, due.term_end_date
@@ -82,9 +87,9 @@ judged as (
     select
         due.*,
         continued.renewed_mrr,
-        due.decided_at >= {{ as_of_end() }} or overdue.overdue_until = timestamp 'infinity' as is_pending,
+        (due.decided_at >= {{ as_of_end() }} and due.status <> 'canceled')
+        or due.overdue_until = timestamp 'infinity' as is_pending,
     from due
-    left join overdue using (account_id, subscription_id, term_end_date)
     left join continued using (account_id, subscription_id, term_end_date)
 ),
 
