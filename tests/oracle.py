@@ -199,7 +199,13 @@ def recognised_ends(row: Row, world: World, policies: Policies) -> Iterator[date
             if (
                 cancellation["account_id"] == row["account_id"]
                 and cancellation["subscription_id"] in (None, row["subscription_id"])
-                and cancellation["cancelled_at"] > row["started_at"]
+                and (
+                    cancellation["cancelled_at"] > row["started_at"]
+                    or (
+                        row["status"] == "canceled"
+                        and cancellation["cancelled_at"] == row["started_at"]
+                    )
+                )
             ):
                 yield cancellation["cancelled_at"]
 

@@ -489,9 +489,7 @@ def unit_economics(book: Book) -> list[dict[str, Any]]:
             # The books know when paid cover ended; other policies keep a customer longer.
             if (policies.free_after_paid, policies.mrr_snapshot) == ("churn", "period_end"):
                 row["ltv_restricted"] = None if arpa is None else arpa * lifetime
-            # What is contracted has no whole months, which another snapshot would count.
-            is_now = dimension == "total" and month == book.months[-1]
-            if is_now and book.policies.mrr_snapshot == "period_end":
+            if dimension == "total" and month == book.months[-1]:
                 everybody = {row["account_id"] for row in book.world.subscriptions}
                 row["committed_mrr"] = sum((committed(book, name) for name in everybody), ZERO)
             rows.append(row)

@@ -521,6 +521,22 @@ def test_committed_mrr_adds_what_is_contracted_and_takes_out_what_is_asked_to_en
     assert total(mart, APR)["committed_mrr"] is None
 
 
+@pytest.mark.parametrize("mrr_snapshot", ["period_end", "any_time"])
+def test_what_a_grace_has_ended_is_not_committed_in_its_month(
+    compile_models: CompileModels, mrr_snapshot: Any
+) -> None:
+    since = date(2024, 2, 9)
+    rows = [
+        subscription("unpaid", since, status="past_due", past_due_since=midnight(since)),
+        subscription("ended", JAN, date(2024, 3, 10)),
+        subscription("lives", JAN),
+    ]
+    world = World(date(2024, 3, 20), subscriptions=rows)
+    with built(compile_models, world, Policies(mrr_snapshot=mrr_snapshot)) as database:
+        march = total(rows_of(database, "mart_unit_economics"), MAR)
+    assert march["committed_mrr"] == 100
+
+
 # ------------------------------------------------------------------------------------------- plans
 
 

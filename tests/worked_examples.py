@@ -560,6 +560,46 @@ FAULTS = [
         bridge_of(MAR),
         {"involuntary_churned_accounts": 1, "unknown_reason_churned_accounts": 0},
     ),
+    *(
+        Example(
+            f"without any grace what ends unpaid is involuntary churn, {policies.mrr_snapshot}",
+            World(
+                date(2024, 4, 30),
+                subscriptions=[
+                    subscription("S", JAN, date(2024, 3, 10)),
+                    subscription(
+                        "S",
+                        date(2024, 3, 10),
+                        status="past_due",
+                        past_due_since=datetime(2024, 3, 10),
+                    ),
+                ],
+            ),
+            "mart_churn_scoreboard",
+            bridge_of(month),
+            {"involuntary_churned_accounts": 1, "unknown_reason_churned_accounts": 0},
+            policies,
+        )
+        for policies, month in (
+            (Policies(past_due_grace_days=0), MAR),
+            (Policies(past_due_grace_days=0, mrr_snapshot="any_time"), APR),
+        )
+    ),
+    Example(
+        "a row that the cancellation opened has ended where cancelling ends it",
+        World(
+            date(2024, 4, 30),
+            subscriptions=[
+                subscription("S", JAN, date(2024, 3, 5)),
+                subscription("S", date(2024, 3, 5), APR, status="canceled"),
+            ],
+            cancellations=[cancellation(date(2024, 3, 5), subscription_id="S", is_voluntary=True)],
+        ),
+        "mart_churn_scoreboard",
+        bridge_of(MAR),
+        {"voluntary_churned_accounts": 1, "logo_churn_rate": 1.0},
+        Policies(churn_recognition="cancel_effective"),
+    ),
     Example(
         "a subscription without a known start, sent as 1900, counts west of Greenwich too",
         World(

@@ -82,7 +82,7 @@ contracted as (
         on
             subscriptions.subscription_id = items.subscription_id
             and subscriptions.started_at = items.started_at
-            and items.covered_to is null
+            and items.service_ended_at is null
     where ended_at is null and (cancel_requested_at is null or cancel_requested_at >= {{ as_of_end() }})
     union all
     from (

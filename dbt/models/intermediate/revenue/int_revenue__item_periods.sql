@@ -12,7 +12,11 @@ cancellations as (
     inner join {{ ref('int_revenue__cancellations') }} as cancellations
         on
             cancellations.account_id = subscriptions.account_id
-            and cancellations.cancelled_at > subscriptions.started_at
+            and (
+                cancellations.cancelled_at > subscriptions.started_at
+                -- The row that the cancellation itself opened.
+                or (subscriptions.status = 'canceled' and cancellations.cancelled_at = subscriptions.started_at)
+            )
     where
         coalesce(cancellations.subscription_id, subscriptions.subscription_id)
         = subscriptions.subscription_id
@@ -56,30 +60,30 @@ recognised as (
         status <> 'paused'
         and not {{ is_void() }}
         {% if var("trial_policy") == "exclude" %}and status <> 'trialing'{% endif %}
+        -- An empty cover earns nothing, but tells of the dunning that ended what came before.
+        and (covered_from < coalesce(ends_at, timestamp 'infinity') or (is_dunned and covered_from = ends_at))
+        and covered_from < {{ as_of_end() }}
 ){{ "," if var("mrr_snapshot") == "any_time" }}
 
 {% if var("mrr_snapshot") == "any_time" -%}
 -- Active at any moment of a month is active at its close, once a cover that ends inside a month is
--- extended to the month's end; not where the same subscription goes on within it.
+-- extended to the month's end; not where the same subscription goes on within it. An empty cover stays
+-- empty, and goes with what came before to a month's end that has come.
 covered as (
     select
-        * replace (
-            if(
-                lead(covered_from) over (partition by subscription_id order by covered_from, started_at)
-                < month_end_at,
-                ends_at,
-                month_end_at
-            ) as ends_at
-        ),
+        * replace (extended_to as ends_at, if(is_empty, extended_to, covered_from) as covered_from),
     from (
         select
             *,
+            covered_from = ends_at as is_empty,
+            lead(if(is_empty, null, covered_from) ignore nulls)
+                over (partition by subscription_id order by covered_from, started_at) as next_from,
             {{ day_start("date_trunc('month', " ~ local_date("ends_at - interval 1 microsecond") ~ ") + interval 1 month") }}
                 as month_end_at,
+            if(
+                next_from < month_end_at or (is_empty and month_end_at >= {{ as_of_end() }}), ends_at, month_end_at
+            ) as extended_to,
         from recognised
-        where
-            covered_from < coalesce(ends_at, timestamp 'infinity')
-            and covered_from < {{ as_of_end() }}
     )
 )
 
@@ -108,7 +112,3 @@ select
     if(service_ends_at < {{ as_of_end() }}, service_ends_at, null) as service_ended_at,
     if(ends_at < {{ as_of_end() }}, ends_at, null) as covered_to,
 from {{ "covered" if var("mrr_snapshot") == "any_time" else "recognised" }}
-where
-    -- An empty cover earns nothing, but tells of the dunning that ended what came before.
-    (covered_from < coalesce(ends_at, timestamp 'infinity') or (is_dunned and covered_from = ends_at))
-    and covered_from < {{ as_of_end() }}
