@@ -535,6 +535,39 @@ def test_a_trial_that_ends_beside_a_paid_subscription_is_no_scheduled_end(
 
 
 @pytest.mark.parametrize(
+    "beside",
+    [
+        {"status": "trialing", "trial_end_at": midnight(date(2024, 7, 15))},
+        {"trial_end_at": midnight(date(2024, 7, 15))},
+        {"status": "paused"},
+    ],
+    ids=["a trial", "an active row still on trial", "a pause"],
+)
+def test_what_is_not_paid_says_nothing_beside_what_is(
+    compile_models: CompileModels, beside: Row
+) -> None:
+    said: Row = {"cancel_requested_at": midnight(JUNE), "term_end_date": date(2024, 7, 15)}
+    aside = subscription("T", date(2024, 6, 1), date(2024, 7, 16), **said, **beside)
+    rows = [
+        subscription("S", START, amount=1000, term_end_date=date(2025, 12, 31)),
+        aside,
+        aside | {"account_id": "B", "subscription_id": "alone"},
+    ]
+    world = World(AS_OF, accounts=[account("A"), account("B")], subscriptions=rows)
+    tables = {"seeds__health_weights": [component("days_past_due", 1, 30, 0)]}
+    marts = built(compile_models, world, tables)
+    assert marts["mart_at_risk_accounts"] == []
+    told = {
+        row["account_id"]: (row["cancel_requested_at"], row["renewal_date"], row["ends_at"])
+        for row in marts["mart_account_360"]
+    }
+    assert told == {
+        "A": (None, date(2025, 12, 31), None),
+        "B": (midnight(JUNE), date(2024, 7, 15), None),
+    }
+
+
+@pytest.mark.parametrize(
     "over",
     [
         {"status": "canceled", "cancel_requested_at": midnight(JUNE)},
@@ -556,6 +589,46 @@ def test_what_no_longer_counts_puts_nobody_at_risk(
     [whole] = marts["mart_account_360"]
     assert (whole["cancel_requested_at"], whole["renewal_date"]) == (None, None)
     assert (whole["is_past_due"], whole["health_score"]) == (False, 100)
+
+
+@pytest.mark.parametrize("grace", [30, 0])
+@pytest.mark.parametrize("mrr_snapshot", ["period_end", "any_time"])
+def test_a_grace_that_ran_out_this_month_is_no_longer_past_due(
+    compile_models: CompileModels, mrr_snapshot: Any, grace: int
+) -> None:
+    since = date(2024, 6, 10) - timedelta(grace)
+    rows = [
+        subscription("G", START, since),
+        subscription("G", since, status="past_due", past_due_since=midnight(since)),
+        subscription("K", START),
+    ]
+    world = World(date(2024, 6, 20), accounts=[account("A")], subscriptions=rows)
+    policies = Policies(mrr_snapshot=mrr_snapshot, past_due_grace_days=grace)
+    with closing(compile_models(policies, ("mart_account_360",)).build(world)) as database:
+        [whole] = rows_of(database, "mart_account_360")
+    assert whole["is_past_due"] is False
+
+
+def test_what_the_recognition_of_churn_has_ended_is_not_scheduled_to_end(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        subscription("C", START, date(2024, 6, 5)),
+        subscription(
+            "C",
+            date(2024, 6, 5),
+            date(2024, 8, 1),
+            status="canceled",
+            term_end_date=date(2024, 7, 31),
+        ),
+        subscription("K", START),
+    ]
+    cancelled = [cancellation(date(2024, 6, 5), subscription_id="C")]
+    world = World(AS_OF, accounts=[account("A")], subscriptions=rows, cancellations=cancelled)
+    policies = Policies(churn_recognition="cancel_effective")
+    with closing(compile_models(policies, ("mart_account_360",)).build(world)) as database:
+        [whole] = rows_of(database, "mart_account_360")
+    assert (whole["mrr"], whole["ends_at"], whole["renewal_date"]) == (100, None, None)
 
 
 def test_an_account_that_paid_between_two_closes_is_churned_for_an_unknown_reason(
