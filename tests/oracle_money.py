@@ -23,6 +23,7 @@ from oracle import (
     movement,
     next_month,
     ratio,
+    recognised_ends,
 )
 
 NEVER = datetime.max
@@ -343,6 +344,27 @@ def trial_times(book: Book) -> dict[str, list[tuple[datetime, datetime]]]:
     return joined
 
 
+def failed_payments(book: Book, name: str) -> list[datetime]:
+    """When each row of the account began to be due that nobody paid for, whatever the grace."""
+    due = []
+    for row in book.world.subscriptions:
+        is_void = row["status"] == "canceled" and row["ended_at"] is None
+        if row["account_id"] != name or is_void or not is_overdue(row):
+            continue
+        if row["status"] in ("trialing", "paused") or monthly_amount(row, book.policies) <= 0:
+            continue
+        paid_from = max(row["started_at"], row["trial_end_at"] or row["started_at"])
+        end = min(recognised_ends(row, book.world, book.policies), default=NEVER)
+        grace = timedelta(days=book.policies.past_due_grace_days)
+        written_off = max((row["past_due_since"] or row["started_at"]) + grace, row["started_at"])
+        is_written_off = row["status"] == "past_due" and written_off <= end
+        end = written_off if is_written_off else end
+        is_due = paid_from < end or (is_written_off and paid_from == end)
+        if is_due and paid_from < book.calendar.end:
+            due.append(paid_from)
+    return due
+
+
 def trial_conversion(book: Book, window: int = 30) -> list[dict[str, Any]]:
     """mart_trial_conversion: one row per month in which a trial began."""
     lines = lines_of(book)
@@ -353,7 +375,7 @@ def trial_conversion(book: Book, window: int = 30) -> list[dict[str, Any]]:
             if any(li.is_paid and li.paid_from <= start < li.end for li in own):
                 continue
             paid = [li.paid_from for li in own if li.is_paid and li.paid_from >= start]
-            failed = [li.paid_from for li in own if is_overdue(li.row) and li.paid_from >= start]
+            failed = [due for due in failed_payments(book, name) if due >= start]
             has_failed = (
                 bool(failed) and end != NEVER and (min(failed) <= end + timedelta(days=window))
             )
@@ -364,7 +386,7 @@ def trial_conversion(book: Book, window: int = 30) -> list[dict[str, Any]]:
         ended = [(end, paid) for end, paid, _ in cohort if end != NEVER]
         span = timedelta(days=days)
         if not book.calendar.is_complete(month) or any(
-            end + span > book.calendar.end for end, _ in ended
+            end + span >= book.calendar.end for end, _ in ended
         ):
             return None
         won = sum(paid is not None and paid <= end + span for end, paid in ended)
@@ -373,7 +395,7 @@ def trial_conversion(book: Book, window: int = 30) -> list[dict[str, Any]]:
     rows = []
     for month, cohort in cohorts.items():
         span = timedelta(days=window)
-        matured = [c for c in cohort if c[0] != NEVER and c[0] + span <= book.calendar.end]
+        matured = [c for c in cohort if c[0] != NEVER and c[0] + span < book.calendar.end]
         won = [c for c in matured if c[1] is not None and c[1] <= c[0] + span]
         rows.append(
             {

@@ -64,6 +64,10 @@ POLICIES = {
         churn_recognition="cancel_requested",
         reporting_timezone="America/New_York",
     ),
+    "no grace, at any time": Policies(past_due_grace_days=0, mrr_snapshot="any_time"),
+    "no grace, churn when cancelled": Policies(
+        past_due_grace_days=0, churn_recognition="cancel_effective"
+    ),
 }
 JAN, FEB, MAR, APR, MAY, JUN = (date(2024, month, 1) for month in range(1, 7))
 
@@ -375,10 +379,34 @@ def test_a_cohort_has_no_rate_until_its_last_trial_has_had_its_time(
     compile_models: CompileModels,
 ) -> None:
     rows = [*trial("S", JAN, date(2024, 1, 15)), *trial("T", date(2024, 1, 30))]
-    early = conversion(compile_models, rows, date(2024, 3, 12))[JAN]
+    # The time of T ends with the first instant of 14 March, at which it may still be paid for.
+    early = conversion(compile_models, rows, date(2024, 3, 13))[JAN]
     assert of(early, "matured", "converted", "rate_30", "reason_null") == [1, 1, None, "too_early"]
-    late = conversion(compile_models, rows, date(2024, 3, 13))[JAN]
+    late = conversion(compile_models, rows, date(2024, 3, 14))[JAN]
     assert of(late, "matured", "rate_30", "rate_60", "reason_null") == [2, 0.5, None, None]
+
+
+def test_a_trial_matures_when_its_last_instant_to_convert_is_past(
+    compile_models: CompileModels,
+) -> None:
+    rows = trial("T", JAN, date(2024, 2, 14))
+    before = conversion(compile_models, rows, date(2024, 2, 13))[JAN]
+    assert of(before, "matured", "converted", "rate_30") == [0, 0, None]
+    after = conversion(compile_models, rows, date(2024, 2, 14))[JAN]
+    assert of(after, "matured", "converted", "rate_30") == [1, 1, 1]
+
+
+@pytest.mark.parametrize("mrr_snapshot", ["period_end", "any_time"])
+@pytest.mark.parametrize("past_due_grace_days", [30, 10, 0])
+def test_a_first_payment_has_failed_whatever_the_grace(
+    compile_models: CompileModels, past_due_grace_days: int, mrr_snapshot: Any
+) -> None:
+    due = date(2024, 1, 15)
+    rows = trial("F", JAN, due, status="past_due", past_due_since=midnight(due))
+    policies = Policies(past_due_grace_days=past_due_grace_days, mrr_snapshot=mrr_snapshot)
+    with built(compile_models, World(MAY, subscriptions=rows), policies) as database:
+        found = {row["cohort_start"]: row for row in rows_of(database, "mart_trial_conversion")}
+    assert of(found[JAN], "matured", "converted", "failed_first_payment") == [1, 0, 1]
 
 
 def test_a_failed_first_payment_is_a_missed_conversion(compile_models: CompileModels) -> None:

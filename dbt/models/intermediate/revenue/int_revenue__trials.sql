@@ -37,7 +37,8 @@ trials as (
 paid as (
     select account_id, paid_from, coalesce(service_ended_at, {{ as_of_end() }}) as paid_to, is_overdue,
     from {{ ref('int_revenue__item_periods') }}
-    where mrr_original > 0 and paid_from < paid_to
+    -- Where no grace is left, what was never paid for ends as it begins.
+    where mrr_original > 0 and (paid_from < paid_to or (is_dunned and paid_from = service_ended_at))
 ),
 
 followed as (
@@ -59,7 +60,8 @@ judged as (
         *,
         cast(date_trunc('month', {{ local_date('started_at') }}) as date) as period_start,
         {%- for days in windows %}
-        coalesce(ends_at + interval {{ days }} day <= {{ as_of_end() }}, false) as is_matured_{{ days }},
+        -- A payment in the last instant counts, so that instant has to be past.
+        coalesce(ends_at + interval {{ days }} day < {{ as_of_end() }}, false) as is_matured_{{ days }},
         coalesce(converted_at <= ends_at + interval {{ days }} day, false) as is_converted_{{ days }},
         {%- endfor %}
     from trials
