@@ -35,12 +35,12 @@ REVENUE = (
     "assert_movements_add_up_to_closing_mrr",
     "assert_grr_is_at_most_one_and_nrr",
 )
-_REGISTRY = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]["metrics"]
+REGISTRY = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]["metrics"]
 REVENUE_MEASURES = ("int_revenue__slice_months", "int_retention__slice_windows")
 # The registry with only what the revenue models can evaluate: a small part of the graph to build.
 REVENUE_ONLY = {
     name: entry if entry["measures"] in REVENUE_MEASURES else {**entry, "grain": "elsewhere"}
-    for name, entry in _REGISTRY.items()
+    for name, entry in REGISTRY.items()
 }
 TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
 # What the Polars assets put out, for worlds that fill none of it.

@@ -42,7 +42,7 @@ def test_an_entry_says_all_that_a_metric_needs(name: str) -> None:
     assert entry["min_sample"] in VARS
     assert "total" in entry["slices"] or entry["slices"] == ["feature"]
     known = {*needed, "owner", "denominator", "sample", "min_sample", "windows", "where"}
-    assert entry.keys() <= known | {"too_early", "if_empty", "is_additive"}
+    assert entry.keys() <= known | {"reasons", "if_empty", "is_additive"}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -52,8 +52,9 @@ def test_an_entry_uses_documented_columns_of_its_measures_model(
     entry = REGISTRY[name]
     model = manifest["nodes"][f"model.customer_success.{entry['measures']}"]
     columns = set(model["columns"])
-    expressions = ("numerator", "denominator", "sample", "where", "too_early")
-    used = {word for field in expressions for word in words(str(entry.get(field) or ""))}
+    expressions = [entry.get(field) for field in ("numerator", "denominator", "sample", "where")]
+    expressions += entry.get("reasons", {}).values()
+    used = {word for expression in expressions for word in words(str(expression or ""))}
     assert used
     assert used - columns == set()
     if name in EVALUATED:
@@ -300,6 +301,8 @@ def test_adding_a_ratio_is_one_entry(compile_models: CompileModels) -> None:
     assert (told["owner"], told["grain"]) == ("customer success", "month")
     assert "gap_tolerance_days = 3" in told["policies"].split("; ")
     assert definitions["nrr_12m"]["condition"] == "window_months = 12"
+    assert definitions["nrr_12m"]["reasons"] == "insufficient_history if is_too_early"
+    assert told["reasons"] is None
 
 
 def test_a_definition_tells_policies_seeds_and_exports_it_rests_on(

@@ -18,12 +18,69 @@ from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
 from lifelines.utils import (  # type: ignore[import-untyped]
     restricted_mean_survival_time,
 )
-from models import CompileModels, Models, rows_of
+from models import REGISTRY, REVENUE_MEASURES, CompileModels, Models, rows_of
 from oracle import Policies, Row, World
 from strategies import worlds
 from test_revenue_models import is_close
 from worked_examples import subscription
 
+MEASURES = (
+    *REVENUE_MEASURES,
+    "int_revenue__renewal_slice_months",
+    "int_revenue__trial_slice_months",
+    "int_portfolio__slice_months",
+    "int_retention__people_slice_months",
+)
+# Where a metric that mart_metrics evaluates stands in a mart of its own with a reason beside it:
+# metric and column, by mart and column of the reason.
+TOLD_TWICE: dict[str, dict[str, dict[str, str]]] = {
+    "mart_mrr_bridge": {
+        "quick_ratio_reason_null": {"quick_ratio": "quick_ratio"},
+        "growth_to_new_ratio_reason_null": {"growth_to_new_ratio": "growth_to_new_ratio"},
+    },
+    "mart_churn_scoreboard": {
+        "reason_null": {"logo_churn_rate": "logo_churn_rate"},
+        "revenue_churn_reason_null": {
+            name: name for name in ("gross_revenue_churn_rate", "net_revenue_churn_rate")
+        },
+        "seat_churn_reason_null": {"seat_churn_rate": "seat_churn_rate"},
+        "user_churn_reason_null": {"user_churn_rate": "user_churn_rate"},
+        "activity_churn_reason_null": {"activity_churn_rate": "activity_churn_rate"},
+        "champion_loss_reason_null": {"champion_loss_rate": "champion_loss_rate"},
+        "csm_turnover_reason_null": {"csm_turnover_rate": "csm_turnover_rate"},
+    },
+    "mart_retention_nrr_grr": {
+        "reason_null": {
+            "nrr": "nrr",
+            "nrr_without_reactivation": "nrr_without_reactivation",
+            "grr": "grr",
+            "nrr_renewed_share": "renewed_share",
+        },
+        "logo_retention_reason_null": {"logo_retention_rate": "logo_retention_rate"},
+    },
+    "mart_portfolio_growth": {
+        "reason_null": {name: name for name in ("installed_base_growth_rate", "total_growth_rate")},
+        "cmgr_12_reason_null": {"growth_factor_12": "cmgr_12"},
+        "arpa_reason_null": {"arpa": "arpa"},
+    },
+    "mart_unit_economics": {
+        "arpa_reason_null": {"arpa": "arpa"},
+        "churn_6m_reason_null": {"churn_6m": "churn_6m"},
+        "ltv_simple_reason_null": {"ltv_simple": "ltv_simple"},
+        "ltv_restricted_reason_null": {"ltv_restricted": "ltv_restricted"},
+    },
+    "mart_renewals": {
+        "reason_null": {"renewal_rate": "renewal_rate"},
+        "account_renewal_reason_null": {"account_renewal_rate": "account_renewal_rate"},
+    },
+    "mart_trial_conversion": {
+        "reason_null": {"trial_conversion_rate": "conversion_rate"},
+        **{
+            f"rate_{days}_reason_null": {f"trial_conversion_rate_{days}": f"rate_{days}"}
+            for days in (30, 60, 90)
+        },
+    },
+}
 COMPUTED: dict[str, Callable[[oracle.Book], list[dict[str, Any]]]] = {
     "mart_renewals": oracle_money.mart_renewals,
     "mart_retention_nrr_grr": oracle_money.nrr_parts,
@@ -669,6 +726,83 @@ def test_random_worlds_agree_with_the_oracle(
         assert not differences(marts[mart], compute(book)), mart
     started = sum(row["started"] for row in oracle_money.trial_conversion(book))
     assert sum(row["started"] for row in marts["mart_trial_conversion"]) == started
+
+
+# ----------------------------------------------------------------------------------------- reasons
+
+
+def contradictions(compile_models: CompileModels, policies: Policies, world: World) -> list[str]:
+    """Where a mart and mart_metrics give no value for different reasons, or a mart for none."""
+    metrics = {
+        name: entry if entry["measures"] in MEASURES else {**entry, "grain": "elsewhere"}
+        for name, entry in REGISTRY.items()
+    }
+    models = compile_models(policies, (*TOLD_TWICE, "mart_metrics"), metrics=metrics)
+    found = []
+    with closing(models.build(world)) as database:
+        told = {
+            tuple(row[name] for name in ("metric_name", *KEYS[:3])): row
+            for row in rows_of(database, "mart_metrics")
+        }
+        for mart, reasons in TOLD_TWICE.items():
+            for row in rows_of(database, mart):
+                window = f"_{row['window_months']}m" if "window_months" in row else ""
+                where = (
+                    row.get("slice_dimension", "total"),
+                    row.get("slice_value", "all"),
+                    row["period_start"],
+                )
+                for reason, columns in reasons.items():
+                    for metric, column in columns.items():
+                        # Accounts that use alone knows are in no slice of the revenue.
+                        there = told.get((f"{metric}{window}", *where))
+                        word, value = row.get(reason), row[column]
+                        if (value is None) != (word is not None) or (
+                            there and (there["reason_null"], there["value"] is None)
+                            != (word, value is None)
+                        ):  # fmt: skip
+                            found.append(f"{mart} {where} {column}: {value} for {word}, {there}")
+    return found
+
+
+REASONS = World(
+    date(2024, 8, 10),
+    subscriptions=[
+        # Left in July: half a year of rates, and nobody left to be worth anything.
+        subscription("L", date(2023, 11, 5), date(2024, 7, 9), account_id="L"),
+        # Trials in January alone.
+        *trial("T", JAN),
+    ],
+)
+ONE_LOST_ONE_OPEN = World(
+    date(2024, 3, 29),
+    subscriptions=[
+        subscription(
+            "A", date(2023, 3, 6), date(2024, 3, 6), term_end_date=date(2024, 3, 5),
+            status="canceled",
+        ),
+        subscription("B", date(2023, 3, 30), term_end_date=date(2024, 3, 29)),
+    ],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "world", [REASONS, ONE_LOST_ONE_OPEN], ids=["nobody left", "one lost, one open"]
+)
+def test_a_mart_and_the_registry_say_the_same_of_why_there_is_no_value(
+    compile_models: CompileModels, world: World
+) -> None:
+    assert contradictions(compile_models, Policies(), world) == []
+
+
+@pytest.mark.parametrize("free_after_paid", ["churn", "contraction"])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_random_world_has_a_null_without_its_reason(
+    compile_models: CompileModels, free_after_paid: Any, data: st.DataObject
+) -> None:
+    world = data.draw(termed_worlds())
+    assert contradictions(compile_models, Policies(free_after_paid=free_after_paid), world) == []
 
 
 @pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")

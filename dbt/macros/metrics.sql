@@ -14,8 +14,33 @@
 {%- endmacro %}
 
 
+{#- Why an entry has no value over the measures in scope: the first of its reasons that holds, else its word for
+    an empty denominator, else no_data; null where it has one. -#}
+{% macro metric_reason_of(entry) -%}
+    case
+        {%- for word, condition in (entry.reasons or {}).items() %}
+        when {{ condition }} then '{{ word }}'
+        {%- endfor %}
+        {%- if entry.denominator %}
+        when ({{ entry.denominator }}) = 0 then '{{ entry.if_empty }}'
+        {%- endif %}
+        when ({{ entry.numerator }}) is null{% if entry.denominator %} or ({{ entry.denominator }}) is null{% endif %} then 'no_data'
+    end
+{%- endmacro %}
+
+
 {% macro metric(name) -%}
-    {{ metric_value(var("metrics")[name]) }}
+    {%- set entry = var("metrics")[name] -%}
+    {%- if entry.reasons -%}
+    case when {{ metric_reason(name) }} is null then {{ metric_value(entry) }} end
+    {%- else -%}
+    {{ metric_value(entry) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro metric_reason(name) -%}
+    {{ metric_reason_of(dict(var("metric_defaults"), **var("metrics")[name])) }}
 {%- endmacro %}
 
 
@@ -119,13 +144,18 @@
         {%- for policy in (behind.policies + ([metric.min_sample] if metric.sample else [])) | unique | sort -%}
             {%- do policies.append(policy ~ " = " ~ (var(policy) if var(policy) is not none else "")) -%}
         {%- endfor -%}
+        {%- set reasons = [] -%}
+        {%- for word, condition in (metric.reasons or {}).items() -%}
+            {%- do reasons.append(word ~ " if " ~ condition) -%}
+        {%- endfor -%}
         {%- do defined.append(dict(
             metric,
+            reasons=reasons,
             policies=policies,
             seeds=behind.seeds,
             exports=behind.exports,
             definition_version=local_md5([
-                metric.numerator, metric.denominator, metric.where, metric.too_early, behind.rule,
+                metric.numerator, metric.denominator, metric.where, metric.reasons, behind.rule,
             ] | join(";"))[:12],
         )) -%}
     {%- endfor -%}

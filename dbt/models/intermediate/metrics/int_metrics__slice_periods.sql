@@ -15,12 +15,9 @@ with evaluated as (
                     numerator: cast({{ metric.numerator }} as decimal(38, 6)),
                     denominator: cast({{ metric.denominator or "null" }} as decimal(38, 6)),
                     unrounded: {{ metric_value(metric) }},
-                    is_empty: ({{ metric.denominator or "null" }}) = 0,
-                    is_unknown: ({{ metric.numerator }}) is null{% if metric.denominator %} or ({{ metric.denominator }}) is null{% endif %},
                     sample_size: cast({{ metric.sample or "null" }} as bigint),
                     min_sample: {{ var(metric.min_sample) }},
-                    is_too_early: {{ metric.too_early or "false" }},
-                    if_empty: '{{ metric.if_empty }}'
+                    reason_null: {{ metric_reason_of(metric) }}
                 }
                 {%- if metric.where %} end{% endif %},
                 {%- endfor %}
@@ -42,11 +39,7 @@ select
     slice_value,
     numerator,
     denominator,
-    case
-        when is_too_early then 'insufficient_history'
-        when is_empty then if_empty
-        when is_unknown then 'no_data'
-    end as reason_null,
+    reason_null,
     if(reason_null is null, unrounded, null) as value,
     sample_size,
     coalesce(sample_size < min_sample, false) as is_small_sample,

@@ -17,10 +17,7 @@ select
     {{ metric('logo_retention_rate') }} as logo_retention_rate,
     {{ metric('ticket_rate') }} as ticket_rate,
     {{ metric('touches_per_paying_account') }} as touches_per_paying_account,
-    case
-        when is_too_early then 'insufficient_history'
-        when cohort_accounts = 0 then 'no_opening_accounts'
-    end as retention_reason_null,
+    {{ metric_reason('logo_retention_rate') }} as retention_reason_null,
     cohort_accounts < {{ var("min_cohort_customers") }} as is_small_sample,
     is_complete_period,
     period_start,

@@ -17,11 +17,7 @@ select
     unknown_now,
     not_eligible_now,
     {{ metric('rate_of_adoption_now') }} as rate_now,
-    case
-        when eligible > 0 then null
-        when unknown > 0 then 'unknown'
-        else 'no_eligible_accounts'
-    end as reason_null,
+    {{ metric_reason('rate_of_adoption') }} as reason_null,
     eligible < {{ var("min_cohort_customers") }} as is_small_sample,
     is_complete_period,
     period_start,

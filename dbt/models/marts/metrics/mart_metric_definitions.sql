@@ -2,7 +2,7 @@
     "name", "entry", "description", "numerator", "denominator", "measures", "where", "sample", "unit",
     "direction", "grain", "owner", "if_empty", "definition_version",
 ] %}
-{%- set lists = ["slices", "policies", "seeds", "exports"] -%}
+{%- set lists = ["reasons", "slices", "policies", "seeds", "exports"] -%}
 -- The registry is no table: it is written out here from dbt_project.yml and from dbt's own graph.
 with definitions as (
     select *
@@ -11,7 +11,7 @@ with definitions as (
         {%- for metric in defined_metrics() %}
         (
             {%- for field in fields %}{{ text(metric[field]) }}, {% endfor %}
-            {%- for list in lists %}{{ text(metric[list] | join("; " if list == "policies" else ", ")) }}{{ ", " if not loop.last }}{% endfor -%}
+            {%- for list in lists %}{{ text(metric[list] | join("; " if list in ["reasons", "policies"] else ", ")) }}{{ ", " if not loop.last }}{% endfor -%}
         )
         {{- "," if not loop.last }}
         {%- else %}
@@ -35,6 +35,7 @@ select
     slices,
     owner,
     if_empty as reason_if_empty,
+    nullif(reasons, '') as reasons,
     policies,
     seeds,
     exports,

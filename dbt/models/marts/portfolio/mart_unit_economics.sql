@@ -9,14 +9,13 @@ select
     committed_mrr,
     cast({{ metric('arpa') }} as decimal(38, 6)) as arpa,
     gross_margin_rate as gross_margin,
-    if(churn_months_6m = 6, {{ metric('churn_6m') }}, null) as churn_6m,
-    cast(if(churn_months_6m = 6, {{ metric('ltv_simple') }}, null) as decimal(38, 6)) as ltv_simple,
+    {{ metric('churn_6m') }} as churn_6m,
+    cast({{ metric('ltv_simple') }} as decimal(38, 6)) as ltv_simple,
     cast({{ metric('ltv_restricted') }} as decimal(38, 6)) as ltv_restricted,
-    case
-        when closing_accounts = 0 then 'no_closing_accounts'
-        when churn_months_6m < 6 then 'insufficient_history'
-        when churn_rates_6m = 0 then 'no_churn'
-    end as ltv_simple_reason_null,
+    {{ metric_reason('arpa') }} as arpa_reason_null,
+    {{ metric_reason('churn_6m') }} as churn_6m_reason_null,
+    {{ metric_reason('ltv_simple') }} as ltv_simple_reason_null,
+    {{ metric_reason('ltv_restricted') }} as ltv_restricted_reason_null,
     restricted_months as lifetime_months_restricted,
     observed_months,
     -- No export tells what is spent to win customers.

@@ -22,10 +22,8 @@ select
     -- The churn of the window restated for a month and for a year, as if it were the same in each month.
     1 - power(logo_retention_rate, 1 / window_months) as monthly_logo_churn_rate,
     1 - power(logo_retention_rate, 12 / window_months) as annual_logo_churn_rate,
-    case
-        when is_too_early then 'insufficient_history'
-        when opening_mrr = 0 then 'no_opening_mrr'
-    end as reason_null,
+    {{ metric_reason('nrr') }} as reason_null,
+    {{ metric_reason('logo_retention_rate') }} as logo_retention_reason_null,
     cohort_accounts < {{ var("min_cohort_customers") }} as is_small_sample,
     is_complete_period,
     period_start,

@@ -47,18 +47,13 @@ select
     {{ metric('activity_churn_rate') }} as activity_churn_rate,
     {{ metric('champion_loss_rate') }} as champion_loss_rate,
     {{ metric('csm_turnover_rate') }} as csm_turnover_rate,
-    if(opening_accounts = 0, 'no_opening_accounts', null) as reason_null,
-    {%- for rate, of_what in {
-        "user_churn": "opening_active_users",
-        "activity_churn": "opening_active_accounts",
-        "champion_loss": "champion_accounts",
-        "csm_turnover": "opening_accounts",
-    }.items() %}
-    case
-        when {{ "csm_changes" if rate == "csm_turnover" else of_what }} is null then 'no_data'
-        when {{ of_what }} = 0 then '{{ var("metrics")[rate ~ "_rate"].if_empty }}'
-    end as {{ rate }}_reason_null,
-    {%- endfor %}
+    {{ metric_reason('logo_churn_rate') }} as reason_null,
+    {{ metric_reason('gross_revenue_churn_rate') }} as revenue_churn_reason_null,
+    {{ metric_reason('seat_churn_rate') }} as seat_churn_reason_null,
+    {{ metric_reason('user_churn_rate') }} as user_churn_reason_null,
+    {{ metric_reason('activity_churn_rate') }} as activity_churn_reason_null,
+    {{ metric_reason('champion_loss_rate') }} as champion_loss_reason_null,
+    {{ metric_reason('csm_turnover_rate') }} as csm_turnover_reason_null,
     is_complete_period,
     period_start,
     period_end,

@@ -8,10 +8,10 @@ select
     {{ metric('trial_conversion_rate_30') }} as rate_30,
     {{ metric('trial_conversion_rate_60') }} as rate_60,
     {{ metric('trial_conversion_rate_90') }} as rate_90,
-    case
-        when started_trials = 0 then 'no_trials'
-        when rated_trials = 0 then 'too_early'
-    end as reason_null,
+    {{ metric_reason('trial_conversion_rate') }} as reason_null,
+    {{ metric_reason('trial_conversion_rate_30') }} as rate_30_reason_null,
+    {{ metric_reason('trial_conversion_rate_60') }} as rate_60_reason_null,
+    {{ metric_reason('trial_conversion_rate_90') }} as rate_90_reason_null,
     rated_trials < {{ var("min_cohort_customers") }} as is_small_sample,
     rated_trials > 0 as is_mature,
     is_complete_period,
