@@ -11,10 +11,17 @@ import oracle
 import pytest
 import ravenstack
 from hypothesis import HealthCheck, given, settings
-from models import CompileModels, rows_of
+from models import CompileModels, contracts, rows_of
 from oracle import Policies, World
 from strategies import worlds
-from worked_examples import FAULTS, FURTHER_COLUMNS, WORKED_EXAMPLES, Example
+from worked_examples import (
+    FAULTS,
+    FURTHER_COLUMNS,
+    WORKED_EXAMPLES,
+    Example,
+    order,
+    subscription,
+)
 
 KEYS = (
     "period_start",
@@ -139,6 +146,36 @@ def test_random_worlds_agree_with_the_oracle(
             # paid; there each at its own instant, so that other cancellations explain it.
             expected = [{k: v for k, v in row.items() if k not in WHO_ENDED_IT} for row in expected]
         assert not differences(marts[mart], expected, 1e-4), mart
+
+
+def test_months_that_the_orders_export_has_not_told_of_have_no_cells(
+    compile_models: CompileModels,
+) -> None:
+    landed = dict.fromkeys(contracts()["lake__extractions"]) | {"status": "ok", "seq": 1}
+    end = date(2024, 6, 30)
+    days = {
+        "crm/accounts": [end],
+        "billing/subscriptions": [end],
+        "orders/orders": [date(2024, 3, 31), date(2024, 7, 31)],
+    }
+    ledger = [
+        landed | dict(zip(("system", "export"), name.split("/"), strict=True), landing_date=day)
+        for name, landings in days.items()
+        for day in landings
+    ]
+    orders = [order("1", date(2024, 1, 5)), order("2", date(2024, 3, 31))]
+    world = World(
+        end,
+        [subscription("S", date(2024, 1, 1))],
+        orders=[row | {"landing_date": date(2024, 3, 31)} for row in orders],
+    )
+    with closing(compile_models(Policies()).build(world, lake__extractions=ledger)) as database:
+        cells = rows_of(database, "mart_cohort_retention")
+    found = {
+        basis: {row["age_months"]: int(row["value"]) for row in cells if row["basis"] == basis}
+        for basis in ("logo", "orders")
+    }
+    assert found == {"logo": dict.fromkeys(range(6), 1), "orders": {0: 1, 1: 0, 2: 1}}
 
 
 @pytest.mark.skipif(ravenstack.folder() is None, reason="REFERENCE_DATA is not set")

@@ -1,4 +1,5 @@
--- A cell exists only if its month is complete: the future is absent, never zero.
+-- A cell exists only if its month is complete: the future is absent, never zero; so are orders of a month
+-- that their export has not told of to its end.
 with activity as (
     select
         account_id,
@@ -27,6 +28,16 @@ cohorts as (
     group by all
 ),
 
+told as (
+    select max(landing_date) as newest_landing
+    from {{ ref('int_quality__export_days') }}
+    where
+        system = 'orders'
+        and export = 'orders'
+        and is_in_raw
+        and landing_date <= {{ as_of_date() }}
+),
+
 cells as (
     select
         cohorts.*,
@@ -35,6 +46,8 @@ cells as (
     from cohorts
     inner join {{ ref('int_quality__months') }} as months
         on months.period_start >= cohorts.cohort_start and months.is_complete_period
+    cross join told
+    where cohorts.basis <> 'orders' or months.period_end - 1 <= told.newest_landing
 ),
 
 sums as (
