@@ -358,6 +358,24 @@ def test_every_column_of_every_mart_is_explained_in_the_release(
     assert told["mart_mrr_bridge", "period_end"]["unit"] is None
 
 
+def test_texts_hold_under_every_policy(manifest: Mapping[str, Any]) -> None:
+    texts = {
+        (node["name"], name): column["description"]
+        for node in manifest["nodes"].values()
+        for name, column in node.get("columns", {}).items()
+        if node["resource_type"] == "model"
+    } | {("registry", name): entry["description"] for name, entry in REGISTRY.items()}
+    counting = ("opening_accounts", "closing_accounts", "paying_accounts", "logo_churn_rate")
+    for (where, name), text in texts.items():
+        # With free_after_paid: contraction a customer may pay nothing.
+        if name in counting and (where == "registry" or name.endswith("_accounts")):
+            assert "free_after_paid" in text or "customers" in text, (where, name)
+        assert not re.search(r"accounts that (pay|paid) at the (open|close) \(count", text), name
+        # With trial_policy: include a trial is in MRR as well.
+        assert "in no other figure" not in text, (where, name)
+    assert "trial_policy" in texts["mart_unit_economics", "trial_mrr"]
+
+
 def test_nothing_landed_is_an_empty_mart(revenue: Models) -> None:
     with closing(revenue.build(World(date(2024, 1, 31)))) as database:
         assert rows_of(database, "mart_metrics") == []
