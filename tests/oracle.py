@@ -25,6 +25,8 @@ Row = Mapping[str, Any]
 Cover = tuple[datetime, datetime | None]
 
 ZERO = Decimal(0)
+EARLY_DAYS = 90
+LARGEST = 10
 SLICED_BY = ("segment", "country", "acquisition_channel")
 WHOLE_UNITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
@@ -93,7 +95,7 @@ def ratio(numerator: Decimal | int, denominator: Decimal | int) -> float | None:
     return float(Fraction(numerator) / Fraction(denominator)) if denominator else None
 
 
-def rescale_churn(rate: float, *, months: int, to_months: int) -> float:
+def rescale_churn(rate: float, *, months: float, to_months: float) -> float:
     """A churn rate seen over `months`, restated for `to_months` at the same constant hazard."""
     kept: float = (1 - rate) ** (to_months / months)
     return 1 - kept
@@ -506,15 +508,27 @@ def grace_ends(book: Book, account_id: str) -> set[datetime]:
     return {out for ended_at, out in ends if ended_at is None or out <= ended_at}
 
 
+def lost_spell(book: Book, account_id: str, month: date) -> tuple[datetime, datetime]:
+    """Start and end of the paid spell of an account that churned in `month`."""
+    close = book.calendar.close(month)
+    spells = book.spells[account_id]
+    return max((start, end) for start, end in spells if end is not None and end < close)
+
+
+def tenure_days(book: Book, account_id: str, month: date) -> int:
+    """How many days an account that churned in `month` had been paying."""
+    start, end = lost_spell(book, account_id, month)
+    return (book.calendar.day(end) - book.calendar.day(start)).days
+
+
 def churn_kind(book: Book, account_id: str, month: date) -> str:
     """Why an account that churned in `month` left: voluntary, involuntary or unknown_reason.
 
     Dunning speaks first; else the newest cancellation of the lost spell, of the account as a whole
     or of a subscription that ended with it.
     """
-    close = book.calendar.close(month)
+    start, end = lost_spell(book, account_id, month)
     spells = book.spells[account_id]
-    start, end = max((start, end) for start, end in spells if end is not None and end < close)
     following = min((later for later, _ in spells if later > end), default=book.calendar.end)
     ended = [item for item in book.items[account_id] if item.end == end]
     if any(item.is_dunned for item in ended) or end in grace_ends(book, account_id):
@@ -592,22 +606,31 @@ def churn_scoreboard(book: Book) -> list[dict[str, Any]]:
         month = bridge["period_start"]
         exposed = bridge["opening_mrr"] + bridge["fx_mrr"]
         lost = bridge["churned_mrr"] + bridge["contraction_mrr"]
-        kinds = [
-            churn_kind(book, name, month)
+        lost_accounts = [
+            name
             for name in members[bridge["slice_dimension"], bridge["slice_value"]]
             if movement(book, name, month).is_loss
         ]
+        kinds = [churn_kind(book, name, month) for name in lost_accounts]
+        tenures = [tenure_days(book, name, month) for name in lost_accounts]
+        churn = ratio(bridge["churned_accounts"], bridge["opening_accounts"])
+        days = (book.calendar.last_day(month) - month).days + 1
         rows.append(
             {
                 "period_start": month,
                 "slice_dimension": bridge["slice_dimension"],
                 "slice_value": bridge["slice_value"],
-                "logo_churn_rate": ratio(bridge["churned_accounts"], bridge["opening_accounts"]),
+                "logo_churn_rate": churn,
                 "gross_revenue_churn_rate": ratio(lost, exposed),
                 "net_revenue_churn_rate": ratio(lost - bridge["expansion_mrr"], exposed),
                 "voluntary_churned_accounts": kinds.count("voluntary"),
                 "involuntary_churned_accounts": kinds.count("involuntary"),
                 "unknown_reason_churned_accounts": kinds.count("unknown_reason"),
+                "early_churned_accounts": sum(tenure < EARLY_DAYS for tenure in tenures),
+                "late_churned_accounts": sum(tenure >= EARLY_DAYS for tenure in tenures),
+                "day_scaled_logo_churn_rate": None
+                if churn is None
+                else rescale_churn(churn, months=days, to_months=365 / 12),
                 "is_complete_period": bridge["is_complete_period"],
             }
         )
@@ -630,6 +653,11 @@ def retention_nrr_grr(book: Book, windows: Sequence[int] = (1, 3, 12)) -> list[d
                 now = [book.closing_mrr(name, month) for name in cohort]
                 kept = [min(pair) for pair in zip(then, now, strict=True)]
                 retained = sum(book.closing(name, month).is_customer for name in cohort)
+                # Who was a customer at every close in between did not leave and come back.
+                between = [m for m in book.months if origin < m <= month]
+                stayed = [
+                    all(book.closing(name, m).is_customer for m in between) for name in cohort
+                ]
                 opening = sum(then, ZERO)
                 reason = None if opening else "no_opening_mrr"
                 rows.append(
@@ -645,6 +673,15 @@ def retention_nrr_grr(book: Book, windows: Sequence[int] = (1, 3, 12)) -> list[d
                         "nrr": ratio(sum(now, ZERO), opening),
                         "grr": ratio(sum(kept, ZERO), opening),
                         "logo_retention_rate": ratio(retained, len(cohort)),
+                        "nrr_without_reactivation": ratio(
+                            sum((m for m, stays in zip(now, stayed, strict=True) if stays), ZERO),
+                            opening,
+                        ),
+                        "grr_without_reactivation": ratio(
+                            sum((m for m, stays in zip(kept, stayed, strict=True) if stays), ZERO),
+                            opening,
+                        ),
+                        "logo_retention_without_reactivation_rate": ratio(sum(stayed), len(cohort)),
                         "is_small_sample": len(cohort) < book.policies.min_cohort_customers,
                         "reason_null": (
                             "insufficient_history" if origin < book.months[0] else reason
@@ -672,11 +709,17 @@ def cohort_retention(book: Book) -> list[dict[str, Any]]:
             months = ordering.setdefault(row["account_id"], {})
             months[book.calendar.month(row["ordered_at"])] = 1
 
-    return [
+    cells = [
         *triangle(book.calendar, "logo", logos),
         *triangle(book.calendar, "mrr", paying),
         *triangle(book.calendar, "orders", ordering),
     ]
+    for cell in cells:
+        alike = [c for c in cells if all(c[k] == cell[k] for k in ("basis", "age_months"))]
+        cell["average_retention_rate"] = ratio(
+            sum(c["value"] for c in alike), sum(c["cohort_size"] for c in alike)
+        )
+    return cells
 
 
 def triangle(
@@ -688,7 +731,7 @@ def triangle(
         cohorts.setdefault(min(months), []).append(months)
     for start, members in sorted(cohorts.items()):
         size = sum(months[start] for months in members)
-        month, age = start, 0
+        month, age, before = start, 0, 0
         while calendar.is_complete(month):
             value = sum(months.get(month, 0) for months in members)
             yield {
@@ -698,9 +741,10 @@ def triangle(
                 "cohort_size": size,
                 "value": value,
                 "retention_rate": ratio(value, size),
+                "retention_from_previous_rate": ratio(value, before),
                 "is_mature": True,
             }
-            month, age = next_month(month), age + 1
+            month, age, before = next_month(month), age + 1, value
 
 
 def portfolio_growth(book: Book) -> list[dict[str, Any]]:
@@ -715,6 +759,7 @@ def portfolio_growth(book: Book) -> list[dict[str, Any]]:
         for row in bridge
     }
     rows = []
+    members = {(dimension, value): names for dimension, value, names in book.sliced()}
     for row in bridge:
         slice_of_row = (row["slice_dimension"], row["slice_value"])
         month = row["period_start"]
@@ -732,6 +777,12 @@ def portfolio_growth(book: Book) -> list[dict[str, Any]]:
                 "cmgr_12": None if yearly is None else yearly ** (1 / 12) - 1,
                 "arpa": ratio(row["closing_mrr"], row["closing_accounts"]),
                 "closing_accounts": row["closing_accounts"],
+                "revenue_concentration": ratio(
+                    sum(
+                        sorted(book.closing_mrr(n, month) for n in members[slice_of_row])[-LARGEST:]
+                    ),
+                    row["closing_mrr"],
+                ),
             }
         )
     return rows

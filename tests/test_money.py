@@ -54,6 +54,7 @@ TOLD_TWICE: dict[str, dict[str, dict[str, str]]] = {
             "nrr": "nrr",
             "nrr_without_reactivation": "nrr_without_reactivation",
             "grr": "grr",
+            "grr_without_reactivation": "grr_without_reactivation",
             "nrr_renewed_share": "renewed_share",
         },
         "logo_retention_reason_null": {"logo_retention_rate": "logo_retention_rate"},
@@ -62,6 +63,7 @@ TOLD_TWICE: dict[str, dict[str, dict[str, str]]] = {
         "reason_null": {name: name for name in ("installed_base_growth_rate", "total_growth_rate")},
         "cmgr_12_reason_null": {"growth_factor_12": "cmgr_12"},
         "arpa_reason_null": {"arpa": "arpa"},
+        "revenue_concentration_reason_null": {"revenue_concentration": "revenue_concentration"},
     },
     "mart_unit_economics": {
         "arpa_reason_null": {"arpa": "arpa"},

@@ -37,6 +37,8 @@ WHO_ENDED_IT = (
     "voluntary_churned_accounts",
     "involuntary_churned_accounts",
     "unknown_reason_churned_accounts",
+    "early_churned_accounts",
+    "late_churned_accounts",
 )
 COMPUTED: dict[str, Callable[[oracle.Book], list[dict[str, Any]]]] = {
     "mart_mrr_bridge": oracle.mrr_bridge,

@@ -638,6 +638,76 @@ FURTHER_COLUMNS = [
         },
     ),
     Example(
+        "the ten largest of twelve accounts hold 100 of 102",
+        World(
+            date(2024, 1, 31),
+            subscriptions=[
+                subscription(f"S{index}", JAN, account_id=f"A{index}", amount=amount)
+                for index, amount in enumerate([55, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1])
+            ],
+        ),
+        "mart_portfolio_growth",
+        bridge_of(JAN),
+        {"largest_10_mrr": Decimal(100), "revenue_concentration": 100 / 102},
+    ),
+    Example(
+        "who leaves on the 90th day is late, a day before early; 29 days are short of a month",
+        World(
+            date(2024, 2, 29),
+            subscriptions=[
+                subscription("L", date(2023, 11, 15), date(2024, 2, 13), account_id="L"),
+                subscription("E", date(2023, 11, 16), date(2024, 2, 13), account_id="E"),
+                subscription("S", JAN, account_id="S"),
+                subscription("T", JAN, account_id="T"),
+            ],
+        ),
+        "mart_churn_scoreboard",
+        bridge_of(FEB),
+        {
+            "early_churned_accounts": 1,
+            "late_churned_accounts": 1,
+            "day_scaled_logo_churn_rate": 0.516649,
+        },
+    ),
+    Example(
+        "who left and came back within the window is dropped from GRR and logo retention",
+        World(
+            date(2024, 4, 30),
+            subscriptions=[
+                subscription("S", JAN, amount=300, account_id="S"),
+                subscription("B", JAN, date(2024, 2, 10), amount=100, account_id="B"),
+                subscription("B", date(2024, 4, 5), amount=150, account_id="B"),
+            ],
+        ),
+        "mart_retention_nrr_grr",
+        retention_of(APR, 3),
+        {
+            "nrr": 1.125,
+            "grr": 1.0,
+            "logo_retention_rate": 1.0,
+            "nrr_without_reactivation": 0.75,
+            "grr_without_reactivation": 0.75,
+            "logo_retention_without_reactivation_rate": 0.5,
+        },
+    ),
+    Example(
+        "40 the average over cohorts is weighted by size and includes those of which none is left",
+        World(
+            date(2024, 3, 31),
+            subscriptions=[
+                *(subscription(f"S{n}", JAN, account_id=f"S{n}") for n in range(3)),
+                subscription("F", FEB, date(2024, 3, 10), account_id="F"),
+            ],
+        ),
+        "mart_cohort_retention",
+        {"basis": "logo", "cohort_start": JAN, "age_months": 1},
+        {
+            "retention_rate": 1.0,
+            "retention_from_previous_rate": 1.0,
+            "average_retention_rate": 0.75,
+        },
+    ),
+    Example(
         "seats that nobody paid for are no seat churn",
         World(
             date(2024, 3, 31),

@@ -1,7 +1,8 @@
 {%- set bounded = {
-    "mart_churn_scoreboard": ["logo_churn_rate", "customer_retention_rate", "gross_revenue_churn_rate", "seat_churn_rate", "user_churn_rate", "activity_churn_rate", "champion_loss_rate"],
-    "mart_retention_nrr_grr": ["logo_retention_rate"],
-    "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate"],
+    "mart_churn_scoreboard": ["logo_churn_rate", "customer_retention_rate", "day_scaled_logo_churn_rate", "gross_revenue_churn_rate", "seat_churn_rate", "user_churn_rate", "activity_churn_rate", "champion_loss_rate"],
+    "mart_retention_nrr_grr": ["logo_retention_rate", "logo_retention_without_reactivation_rate"],
+    "mart_portfolio_growth": ["revenue_concentration"],
+    "(select * from " ~ ref("mart_cohort_retention") ~ " where basis <> 'mrr')": ["retention_rate", "average_retention_rate"],
     "mart_survival_curve": ["survival", "ci_low", "ci_high"],
     "mart_survey_scores": ["response_rate"],
     "mart_support_account_period": ["escalation_rate", "reopen_rate", "ticket_csat"],

@@ -1,9 +1,9 @@
 -- Every slice dimension splits the same accounts, so additive measures sum to the total's.
 {%- set additive = {
     "mart_mrr_bridge": ["opening_mrr", "new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr", "fx_mrr", "closing_mrr", "opening_accounts", "new_accounts", "reactivated_accounts", "expanded_accounts", "contracted_accounts", "churned_accounts", "closing_accounts"],
-    "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats", "opening_active_users", "silent_users", "opening_active_accounts", "silent_accounts", "silent_paying_accounts", "champion_accounts", "champion_lost_accounts", "csm_changes"],
+    "mart_churn_scoreboard": ["voluntary_churned_accounts", "involuntary_churned_accounts", "unknown_reason_churned_accounts", "early_churned_accounts", "late_churned_accounts", "same_period_churned_accounts", "opening_seats", "removed_seats", "opening_active_users", "silent_users", "opening_active_accounts", "silent_accounts", "silent_paying_accounts", "champion_accounts", "champion_lost_accounts", "csm_changes"],
     "mart_portfolio_growth": ["opening_mrr", "closing_mrr", "closing_accounts"],
-    "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr", "up_for_renewal_mrr", "renewed_mrr", "expansion_mrr"],
+    "mart_retention_nrr_grr": ["cohort_accounts", "retained_accounts", "opening_mrr", "closing_mrr_of_cohort", "retained_mrr", "reactivated_retained_mrr", "reactivated_accounts_of_cohort", "up_for_renewal_mrr", "renewed_mrr", "expansion_mrr"],
     "mart_metrics": ["numerator", "denominator"],
     "mart_survey_scores": ["responses", "favourable", "neutral", "unfavourable", "invitations"],
     "int_support__slice_months": ["accounts", "solved_tickets", "backlog_at_close"],

@@ -96,6 +96,9 @@ select
     retained_mrr - renewed_mrr as retained_not_due_mrr,
     closing_mrr - retained_mrr as expansion_mrr,
     closing_accounts as retained_accounts,
-    if(last_reactivated_start > opened_period_start, closing_mrr, 0) as reactivated_mrr_of_cohort,
+    coalesce(last_reactivated_start > opened_period_start, false) as is_reactivated,
+    if(is_reactivated, closing_mrr, 0) as reactivated_mrr_of_cohort,
+    if(is_reactivated, retained_mrr, 0) as reactivated_retained_mrr,
+    if(is_reactivated, retained_accounts, 0) as reactivated_accounts_of_cohort,
 from cohorts
 left join renewals using (account_id, window_months, period_start)

@@ -4,6 +4,7 @@
     "cohort_accounts": "bigint", "retained_accounts": "bigint",
     "opening_mrr": "decimal(38, 6)", "closing_mrr_of_cohort": "decimal(38, 6)",
     "reactivated_mrr_of_cohort": "decimal(38, 6)", "retained_mrr": "decimal(38, 6)",
+    "reactivated_retained_mrr": "decimal(38, 6)", "reactivated_accounts_of_cohort": "bigint",
     "up_for_renewal_mrr": "decimal(38, 6)", "renewed_mrr": "decimal(38, 6)",
     "retained_not_due_mrr": "decimal(38, 6)", "expansion_mrr": "decimal(38, 6)",
 } %}

@@ -70,7 +70,11 @@ moves as (
 
 -- The spell that ended last before a close, by the month of that close.
 spells as (
-    select spells.account_id, months.period_start, arg_max(spells.ending, spells.ended_at) as ending,
+    select
+        spells.account_id,
+        months.period_start,
+        arg_max(spells.ending, spells.ended_at) as ending,
+        arg_max(spells.duration_days, spells.ended_at) as tenure_days,
     from {{ ref('int_revenue__account_spells') }} as spells
     asof join {{ ref('int_quality__months') }} as months on spells.ended_at < months.close_at
     group by all
@@ -105,6 +109,8 @@ select
         as involuntary_churned_accounts,
     (movement is not distinct from 'churn' and coalesce(spells.ending, 'unknown') = 'unknown')::integer
         as unknown_reason_churned_accounts,
+    if(movement is not distinct from 'churn' and spells.tenure_days < 90, 1, 0) as early_churned_accounts,
+    churned_accounts - early_churned_accounts as late_churned_accounts,
     is_customer::integer as closing_accounts,
     seats::bigint as closing_seats,
 from moves

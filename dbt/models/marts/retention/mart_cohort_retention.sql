@@ -60,6 +60,16 @@ filled as (
     select cells.*, coalesce(sums.value, 0) as value,
     from cells
     left join sums using (basis, cohort_start, period_start)
+),
+
+compared as (
+    select
+        *,
+        lag(value) over (partition by basis, cohort_start order by age_months) as previous_value,
+        sum(cohort_size) over by_age as size_of_all_cohorts,
+        sum(value) over by_age as value_of_all_cohorts,
+    from filled
+    window by_age as (partition by basis, age_months)
 )
 
 select
@@ -69,7 +79,13 @@ select
     cohort_size,
     value,
     {{ metric('retention_rate') }} as retention_rate,
+    previous_value,
+    {{ metric('retention_from_previous_rate') }} as retention_from_previous_rate,
+    {{ metric_reason('retention_from_previous_rate') }} as retention_from_previous_reason_null,
+    size_of_all_cohorts,
+    value_of_all_cohorts,
+    {{ metric('average_retention_rate') }} as average_retention_rate,
     true as is_mature,
     cohort_start,
     period_start,
-from filled
+from compared

@@ -2,6 +2,7 @@
 with measured as (
     select
         people.*,
+        least(people.period_end, {{ as_of_date() }} + 1) - people.period_start as observed_days,
         coalesce(
             columns(revenue.* exclude (
                 slice_dimension, slice_value, period_start, period_end, opening_accounts, is_complete_period
@@ -20,6 +21,8 @@ select
     voluntary_churned_accounts,
     involuntary_churned_accounts,
     unknown_reason_churned_accounts,
+    early_churned_accounts,
+    late_churned_accounts,
     same_period_churned_accounts,
     opening_mrr,
     fx_mrr,
@@ -31,6 +34,7 @@ select
     removed_seats,
     {{ metric('logo_churn_rate') }} as logo_churn_rate,
     1 - logo_churn_rate as customer_retention_rate,
+    1 - power(customer_retention_rate, 365 / 12 / observed_days) as day_scaled_logo_churn_rate,
     {{ metric('gross_revenue_churn_rate') }} as gross_revenue_churn_rate,
     {{ metric('net_revenue_churn_rate') }} as net_revenue_churn_rate,
     {{ metric('net_revenue_churn_with_reactivation_rate') }} as net_revenue_churn_with_reactivation_rate,
