@@ -329,7 +329,7 @@ def first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Setti
     """Settings of a first run: it gets few samples, and builds nothing."""
     few = partial(samples.generate, accounts=2, days=1, events_per_account=5)
     monkeypatch.setattr(samples, "generate", few)
-    monkeypatch.setattr(night_of_jobs, "run", lambda _: True)
+    monkeypatch.setattr(night_of_jobs, "run", lambda _: [])
     monkeypatch.setattr(settings, "DEFAULT_DATA_DIR", tmp_path)
     return replace(settings.current(), data_dir=tmp_path)
 
@@ -393,9 +393,9 @@ def test_after_a_kill_all_is_done_once_although_nothing_is_new(
 ) -> None:
     done: list[Path] = []
 
-    def publish(chosen: settings.Settings) -> bool:
+    def publish(chosen: settings.Settings) -> list[str]:
         done.append(chosen.data_dir)
-        return True
+        return []
 
     monkeypatch.setattr(night_of_jobs, "run", publish)
     monkeypatch.setattr(program, "_is_up_to_date", lambda _: True)
