@@ -350,7 +350,13 @@ def landed(system: str, export: str, last: date) -> Row:
 
 
 @pytest.mark.parametrize(
-    ("last", "is_known"), [(AS_OF, True), (AS_OF - timedelta(1), False), (date(2024, 5, 31), False)]
+    ("last", "is_known"),
+    [
+        (AS_OF, True),
+        (AS_OF - timedelta(1), True),  # not late yet
+        (AS_OF - timedelta(2), False),
+        (date(2024, 5, 31), False),
+    ],
 )
 def test_what_has_stopped_landing_is_no_silence_of_customers(
     compile_models: CompileModels, last: date, is_known: bool
@@ -378,7 +384,7 @@ def test_what_has_stopped_landing_is_no_silence_of_customers(
     if is_known:
         assert june == {
             "usage_change": -1, "days_since_last_event": 41, "adoption_depth": 0,
-            "adoption_breadth": 0, "last_touch_days": 40,
+            "adoption_breadth": 0, "last_touch_days": 40 if last == AS_OF else None,
         }  # fmt: skip
     else:
         assert june == dict.fromkeys(weights)

@@ -65,11 +65,13 @@ past_due as (
     group by all
 ),
 
--- Closes by which the use of their last day has landed. Of later ones nobody knows who is silent.
+-- Closes by which the use of their last days has landed, but for what is not late yet. Of later ones nobody
+-- knows who is silent.
 usage_covers as (
     select period_start
     from {{ ref('int_quality__months') }}
-    where close_date - 1 <= (select last_date from {{ ref('int_usage__known_days') }})
+    cross join {{ ref('int_usage__known_days') }}
+    where {{ "true" if var("late_after_hours") in [none, ""] else "close_date - 1 <= last_date + " ~ var("late_after_hours") // 24 }}
 ),
 
 usage as (
