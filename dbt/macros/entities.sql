@@ -36,8 +36,14 @@
 
 {#- Whether any of the exports, as [system, export] pairs, has a landing day in raw by the as-of day. -#}
 {% macro has_arrived(exports) -%}
-    exists (
-        select 1 from {{ ref("int_quality__export_days") }}
+    {{ newest_landing(exports) }} is not null
+{%- endmacro %}
+
+
+{#- The newest landing day of any of these exports that is in raw by the as-of day; null where there is none. -#}
+{% macro newest_landing(exports) -%}
+    (
+        select max(landing_date) from {{ ref("int_quality__export_days") }}
         where
             is_in_raw
             and landing_date <= {{ as_of_date() }}

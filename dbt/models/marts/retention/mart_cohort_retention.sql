@@ -28,16 +28,6 @@ cohorts as (
     group by all
 ),
 
-told as (
-    select max(landing_date) as newest_landing
-    from {{ ref('int_quality__export_days') }}
-    where
-        system = 'orders'
-        and export = 'orders'
-        and is_in_raw
-        and landing_date <= {{ as_of_date() }}
-),
-
 cells as (
     select
         cohorts.*,
@@ -46,8 +36,7 @@ cells as (
     from cohorts
     inner join {{ ref('int_quality__months') }} as months
         on months.period_start >= cohorts.cohort_start and months.is_complete_period
-    cross join told
-    where cohorts.basis <> 'orders' or months.period_end - 1 <= told.newest_landing
+    where cohorts.basis <> 'orders' or months.period_end - 1 <= {{ newest_landing([['orders', 'orders']]) }}
 ),
 
 sums as (
