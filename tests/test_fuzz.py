@@ -45,7 +45,7 @@ def test_a_reader_that_loses_one_row_in_a_file_is_found_out(
 
 def test_an_error_nobody_expected_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
-        raise duckdb.InternalException("INTERNAL Error: nobody expected this")
+        raise duckdb.BinderException("Binder Error: nobody expected this")
 
     monkeypatch.setattr(Extractor, "_carefully", broken)
     wrong: list[str] = []
