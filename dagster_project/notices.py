@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
 TIMEOUT = 10.0  # seconds
-# Metadata of a Failure: its description without what that quotes, where its first bracket may stand
-# before its end.
+# Metadata of a Failure: its description without quotations. For descriptions of several sentences,
+# because `unquoted` keeps nothing behind the first bracket.
 UNQUOTED = "without quotations"
 
 Kind = Literal["run_failed", "stale_export", "late_export"]

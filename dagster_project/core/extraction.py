@@ -278,7 +278,7 @@ class Extractor:
         return self._less_superseded(export, day, rows_in) if len(alike) == 1 else None
 
     def _keys(self, export: Export) -> int:
-        """How many keys the swift way wrote, or fewer: by their hashes."""
+        """The distinct keys that the swift way wrote, by their hashes: never too many."""
         # Hashed from both ends: DuckDB's hash is the same for many a pair of neighbouring ids, and
         # a repeated key that is none costs a second look at all rows.
         key = ", ".join(

@@ -21,7 +21,7 @@ BEFORE_EVERYTHING = dt.date(1900, 1, 1)
 def ready(lake: Lake) -> None:
     """Make sure that there is a warehouse; a new one is for its owner alone, as raw is."""
     if not lake.warehouse.exists():
-        # That of a warehouse that was killed while it was written, and then deleted, fits no other.
+        # The write-ahead log that a killed write left fits no warehouse but the one that is gone.
         lake.warehouse.with_name(f"{lake.warehouse.name}.wal").unlink(missing_ok=True)
         with lake.replacing(lake.warehouse) as file:
             duckdb.connect(str(file)).close()

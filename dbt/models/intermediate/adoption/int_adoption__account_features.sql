@@ -64,26 +64,33 @@ held as (
     having bool_or(is_in_month) or is_at_close
 ),
 
--- A tier that the catalogue does not name entitles to nobody knows what.
-known as (
-    select account_id, period_start,
+-- What tiers entitle to is found once for all accounts that have the same ones. A tier that the catalogue
+-- does not name entitles to nobody knows what.
+holdings as (
+    select
+        account_id,
+        period_start,
+        bool_or(is_at_close and plan_tier in (select plan_tier from catalog)) as is_known,
+        to_json(list({tier: plan_tier, is_at_close: is_at_close} order by plan_tier))::varchar as tiers,
     from held
-    semi join catalog using (plan_tier)
-    where is_at_close
     group by all
 ),
 
 entitlements as (
     select
-        held.account_id,
-        held.period_start,
-        catalog.feature,
-        bool_or(held.is_at_close and catalog.retired_on >= months.close_date) as is_entitled,
-    from held
+        tiers,
+        period_start,
+        feature,
+        bool_or(is_at_close and catalog.retired_on >= months.close_date) as is_entitled,
+    from (
+        select distinct tiers, period_start, plan_tier, is_at_close,
+        from held
+        inner join holdings using (account_id, period_start)
+    ) as combos
     inner join months using (period_start)
     inner join catalog
         on
-            held.plan_tier = catalog.plan_tier
+            combos.plan_tier = catalog.plan_tier
             and catalog.released_on < months.close_date
             and catalog.retired_on > months.period_start
     group by all
@@ -116,6 +123,30 @@ states as (
     from first_uses
     inner join months on months.close_date > first_uses.first_used_date
     left join uses using (account_id, feature, period_start)
+),
+
+told as (
+    select
+        states.*,
+        entitlements.is_entitled,
+        coalesce(holdings.is_known, false) as is_known,
+        paying.account_id is not null as is_paying,
+    from states
+    left join holdings using (account_id, period_start)
+    left join paying using (account_id, period_start)
+    left join entitlements
+        on
+            holdings.tiers = entitlements.tiers
+            and states.period_start = entitlements.period_start
+            and states.feature = entitlements.feature
+),
+
+untold as (
+    select holdings.account_id, entitlements.feature, period_start,
+    from holdings
+    inner join entitlements using (tiers, period_start)
+    anti join states using (account_id, feature, period_start)
+    where is_entitled
 )
 
 select
@@ -123,23 +154,27 @@ select
     feature,
     period_start,
     case
-        when entitlements.is_entitled then 'entitled'
-        when catalogued.feature is null then 'unknown'
-        when paying.account_id is not null and known.account_id is null then 'unknown'
-        when entitlements.account_id is not null then 'no_longer_entitled'
+        when is_entitled then 'entitled'
+        when feature not in (select feature from catalog) then 'unknown'
+        when is_paying and not is_known then 'unknown'
+        when is_entitled is not null then 'no_longer_entitled'
         else 'not_entitled'
     end as entitlement,
-    coalesce(states.state, 'never_tried') as state,
-    paying.account_id is not null as is_paying,
-    coalesce(states.is_used, false) as is_used,
-    coalesce(states.weeks_used, 0) as weeks_used,
-from entitlements
-full join states using (account_id, feature, period_start)
-left join paying using (account_id, period_start)
-left join known using (account_id, period_start)
-left join (select distinct feature from catalog) as catalogued using (feature)
+    state,
+    is_paying,
+    is_used,
+    weeks_used,
+from told
 -- Who may not use it and does not is of no interest, nor who may or may not and never did.
-where
-    entitlement = 'entitled'
-    or states.is_used
-    or (entitlement = 'unknown' and is_paying and states.account_id is not null)
+where entitlement = 'entitled' or is_used or (entitlement = 'unknown' and is_paying)
+union all by name
+select
+    account_id,
+    feature,
+    period_start,
+    'entitled' as entitlement,
+    'never_tried' as state,
+    true as is_paying,
+    false as is_used,
+    0 as weeks_used,
+from untold

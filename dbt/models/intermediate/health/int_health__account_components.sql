@@ -1,6 +1,6 @@
 -- What is known at a close of each paying account's health, component by component, on the component's own
 -- scale and as 0 to 100 between the seed's poor_at and good_at. Null where the export that would tell has
--- told nothing of the account: a missing component takes no part, it is not a zero.
+-- told nothing of the account, or has stopped landing: a missing component takes no part, it is not a zero.
 with closes as (
     select
         paying.account_id,

@@ -18,6 +18,7 @@ select
     {{ metric('ticket_rate') }} as ticket_rate,
     {{ metric('touches_per_paying_account') }} as touches_per_paying_account,
     {{ metric_reason('logo_retention_rate') }} as retention_reason_null,
+    {{ metric_reason('nrr') }} as nrr_reason_null,
     cohort_accounts < {{ var("min_cohort_customers") }} as is_small_sample,
     is_complete_period,
     period_start,

@@ -3,7 +3,7 @@ with catalog as (
         feature,
         list(plan_tier order by plan_tier) as entitled_plans,
         bool_or(is_core) as is_core,
-        -- An empty day is always, and so is the first of all.
+        -- A tier without a day has always had it, which is before the day of any other tier.
         if(count(released_on) = count(*), min(released_on), null) as released_on,
         -- A feature is there until its last tier has lost it.
         if(count(retired_on) = count(*), max(retired_on), null) as retired_on,

@@ -2,7 +2,7 @@
 with measured as (
     select
         people.*,
-        least(people.period_end, {{ as_of_date() }} + 1) - people.period_start as observed_days,
+        months.close_date - people.period_start as observed_days,
         coalesce(
             columns(revenue.* exclude (
                 slice_dimension, slice_value, period_start, period_end, opening_accounts, is_complete_period
@@ -11,6 +11,7 @@ with measured as (
         ),
     from {{ ref('int_retention__people_slice_months') }} as people
     left join {{ ref('int_revenue__slice_months') }} as revenue using (slice_dimension, slice_value, period_start)
+    inner join {{ ref('int_quality__months') }} as months on people.period_start = months.period_start
 )
 
 select
