@@ -28,6 +28,13 @@ smoothed as (
     )
 ),
 
+largest as (
+    select slice_dimension, slice_value, period_start, list_sum(max(closing_mrr, 10)) as largest_10_mrr,
+    from {{ ref('int_revenue__account_months') }}
+    inner join {{ ref('int_accounts__slices') }} using (account_id)
+    group by all
+),
+
 -- The area under the survival curve of first spells up to the horizon. Up to its first age the curve is
 -- 1; after its last it is held.
 steps as (
@@ -137,6 +144,7 @@ select
     slice_value,
     closing_mrr,
     closing_accounts,
+    coalesce(largest_10_mrr, 0)::decimal(38, 6) as largest_10_mrr,
     churn_rates_6m,
     churn_months_6m,
     {{ var("gross_margin_rate") }}::double as gross_margin_rate,
@@ -152,6 +160,7 @@ select
     period_end,
 from smoothed
 cross join {{ ref('int_quality__as_of') }}
+left join largest using (slice_dimension, slice_value, period_start)
 left join lifetimes using (slice_dimension, slice_value)
 left join trial_rows using (slice_dimension, slice_value, period_start)
 left join committed using (slice_dimension, slice_value, period_start)

@@ -16,7 +16,6 @@ with alike_months as (
         {%- for measure in measures %}
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
-        max(closing_mrr, 10) as largest_closing_mrrs,
     from {{ ref('int_revenue__account_months') }}
     inner join {{ ref('int_accounts__alike') }} using (account_id)
     group by all
@@ -30,7 +29,6 @@ moved as (
         {%- for measure in measures %}
         sum({{ measure }}) as {{ measure }},
         {%- endfor %}
-        list_sum(list_reverse_sort(flatten(list(largest_closing_mrrs)))[:10]) as largest_10_mrr,
     from alike_months
     inner join {{ ref('int_accounts__slices') }} using (account_id)
     group by all
@@ -74,7 +72,6 @@ select
     {%- if measure.endswith("_mrr") %}::decimal(38, 6){% else %}::bigint{% endif %} as {{ measure }},
     {%- endfor %}
     coalesce(same_period_churned_accounts, 0) as same_period_churned_accounts,
-    coalesce(largest_10_mrr, 0)::decimal(38, 6) as largest_10_mrr,
     lag(coalesce(moved.closing_mrr, 0), 12) over by_slice as closing_mrr_12_months_ago,
     is_complete_period,
 from grid

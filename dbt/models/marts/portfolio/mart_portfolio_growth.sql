@@ -20,3 +20,7 @@ select
     period_start,
     period_end,
 from {{ ref('int_revenue__slice_months') }}
+inner join (
+    select slice_dimension, slice_value, period_start, largest_10_mrr,
+    from {{ ref('int_portfolio__slice_months') }}
+) using (slice_dimension, slice_value, period_start)
