@@ -32,13 +32,21 @@ known as (
     inner join months on months.close_date > first_signs.first_date
 ),
 
+entitled as (
+    select account_id, period_start, entitled_features,
+    from {{ ref('int_adoption__account_tiers') }}
+    inner join (
+        select tiers, period_start, count(*) as entitled_features,
+        from {{ ref('int_adoption__entitlements') }}
+        where is_entitled
+        group by all
+    ) using (tiers, period_start)
+),
+
 features as (
-    select
-        account_id,
-        period_start,
-        nullif(count(*) filter (entitlement = 'entitled'), 0) as entitled_features,
-        count(*) filter (entitlement = 'entitled' and is_used) as used_entitled_features,
+    select account_id, period_start, count(*) as used_entitled_features,
     from {{ ref('int_adoption__account_features') }}
+    where entitlement = 'entitled' and is_used
     group by all
 ),
 
@@ -88,8 +96,8 @@ joined as (
         past.window_key_sessions,
         if(tellers.first_month <= known.period_start, coalesce(usage.active_days, 0), null) as active_days,
         if(tellers.first_month <= known.period_start, coalesce(usage.features_used, 0), null) as features_used,
-        features.entitled_features,
-        if(features.entitled_features is null, null, features.used_entitled_features)
+        entitled.entitled_features,
+        if(entitled.entitled_features is null, null, coalesce(features.used_entitled_features, 0))
             as used_entitled_features,
         revenue.closing_seats as licensed_users,
         if(user_tellers.first_date < known.close_date, coalesce(users.healthy_users, 0), null)
@@ -113,6 +121,8 @@ joined as (
         on known.account_id = revenue.account_id and known.period_start = revenue.period_start
     left join {{ ref('int_usage__account_months') }} as usage
         on known.account_id = usage.account_id and known.period_start = usage.period_start
+    left join entitled
+        on known.account_id = entitled.account_id and known.period_start = entitled.period_start
     left join features
         on known.account_id = features.account_id and known.period_start = features.period_start
     left join users on known.account_id = users.account_id and known.period_start = users.period_start

@@ -1,28 +1,61 @@
 -- The accounts behind a feature, which is a slice of its own here. Where nobody says who may use it, the
 -- accounts that pay stand for those who are entitled, and what needs entitlement is null.
-with features as (
-    select
-        *,
-        bool_and(entitlement = 'unknown') over (partition by feature, period_start) as is_entitlement_unknown,
-        entitlement = if(is_entitlement_unknown, 'unknown', 'entitled')
-        and (entitlement = 'entitled' or is_paying) as is_candidate,
-    from {{ ref('int_adoption__account_features') }}
+with entitled as (
+    select feature, period_start, sum(accounts)::bigint as entitled_accounts,
+    from (
+        select tiers, period_start, count(*) as accounts,
+        from {{ ref('int_adoption__account_tiers') }}
+        group by all
+    )
+    inner join {{ ref('int_adoption__entitlements') }} using (tiers, period_start)
+    where is_entitled
+    group by all
 ),
 
+alike as (
+    select
+        feature,
+        period_start,
+        entitlement,
+        state,
+        is_paying,
+        is_used,
+        count(*) as accounts,
+    from {{ ref('int_adoption__account_features') }}
+    group by all
+),
+
+features as (
+    select
+        *,
+        entitled_accounts is null
+        and bool_and(entitlement = 'unknown') over (partition by feature, period_start)
+            as is_entitlement_unknown,
+        entitlement = if(is_entitlement_unknown, 'unknown', 'entitled')
+        and (entitlement = 'entitled' or is_paying) as is_candidate,
+    from alike
+    full join entitled using (feature, period_start)
+),
+
+{%- set counts = {
+    "tried": "is_candidate and state = 'tried'",
+    "adopted": "is_candidate and state = 'adopted'",
+    "dropped": "is_candidate and state = 'dropped'",
+    "ever_tried": "is_candidate",
+    "used_accounts": "is_used",
+    "not_entitled": "entitlement = 'not_entitled'",
+    "not_entitled_paying": "entitlement = 'not_entitled' and is_paying",
+    "unknown_entitlement": "entitlement = 'unknown'",
+} %}
 counted as (
     select
         feature,
         period_start,
-        is_entitlement_unknown,
-        count(*) filter (entitlement = 'entitled') as entitled_accounts,
-        count(*) filter (is_candidate and state = 'tried') as tried,
-        count(*) filter (is_candidate and state = 'adopted') as adopted,
-        count(*) filter (is_candidate and state = 'dropped') as dropped,
-        count(*) filter (is_candidate and state = 'never_tried') as never_tried,
-        count(*) filter (is_used) as used_accounts,
-        count(*) filter (entitlement = 'not_entitled') as not_entitled,
-        count(*) filter (entitlement = 'not_entitled' and is_paying) as not_entitled_paying,
-        count(*) filter (entitlement = 'unknown') as unknown_entitlement,
+        coalesce(any_value(entitled_accounts), 0) as entitled_accounts,
+        bool_and(is_entitlement_unknown) as is_entitlement_unknown,
+        {%- for name, condition in counts.items() %}
+        coalesce(sum(accounts) filter ({{ condition }}), 0)::bigint as {{ name }},
+        {%- endfor %}
     from features
     group by all
 )
@@ -32,13 +65,14 @@ select
     feature as slice_value,
     period_start,
     months.period_end,
-    {%- for measure in ["entitled_accounts", "never_tried", "not_entitled", "not_entitled_paying"] %}
-    if(is_entitlement_unknown, null, {{ measure }}) as {{ measure }},
-    {%- endfor %}
+    if(is_entitlement_unknown, null, entitled_accounts) as entitled_accounts,
+    if(is_entitlement_unknown, null, entitled_accounts - ever_tried) as never_tried,
+    if(is_entitlement_unknown, null, not_entitled) as not_entitled,
+    if(is_entitlement_unknown, null, not_entitled_paying) as not_entitled_paying,
     tried,
     adopted,
     dropped,
-    tried + adopted + dropped as ever_tried,
+    ever_tried,
     used_accounts,
     unknown_entitlement,
     months.is_complete_period,

@@ -30,6 +30,7 @@ active as (
         account_id,
         if(week_start is null, 'month', 'week') as period_grain,
         coalesce(week_start, period_start) as period_start,
+        coalesce(week_start + 7, period_start + to_months(1))::date as period_end,
     from {{ ref('int_usage__active_days') }}
     where grain = 'account'
 ),
@@ -62,16 +63,16 @@ spine as (
         first_active.first_active_start,
         coalesce(accounts.created_date < periods.period_start, false) as is_created_before,
         active.account_id is not null as is_active,
-        coalesce(
-            lag(active.account_id is not null) over (
-                partition by accounts.account_id, periods.period_grain order by periods.period_start
-            ),
-            false
-        ) as was_active,
+        before.account_id is not null as was_active,
     from accounts
     inner join periods on accounts.known_from < periods.period_end and accounts.known_from <= {{ as_of_date() }}
     left join first_active using (account_id, period_grain)
     left join active using (account_id, period_grain, period_start)
+    left join active as before
+        on
+            accounts.account_id = before.account_id
+            and periods.period_grain = before.period_grain
+            and periods.period_start = before.period_end
 )
 
 select

@@ -16,6 +16,25 @@ seats as (
     group by account_id, changed_date
     -- A renewal changes nothing.
     having sum(seats) <> 0
+),
+
+held as (
+    select
+        *,
+        coalesce(
+            lead(changed_date) over (partition by account_id order by changed_date), {{ as_of_date() }} + 1
+        ) as until_date,
+    from seats
+),
+
+-- Every month that they are held in: a join by month, where one by time would sort all days of use.
+seat_months as (
+    select
+        *,
+        unnest(range(
+            {{ month_number('changed_date') }}, {{ month_number('until_date - 1') }} + 1
+        )) as month_number,
+    from held
 )
 
 select
@@ -27,8 +46,13 @@ select
     days.active_events,
     days.sessions,
     days.minutes,
-    if(exists (from {{ ref('int_revenue__subscriptions') }}), coalesce(seats.seats, 0), null) as licensed_users,
+    if(exists (from {{ ref('int_revenue__subscriptions') }}), coalesce(seat_months.seats, 0), null) as licensed_users,
     days.occurred_date as period_start,
     days.occurred_date + 1 as period_end,
 from {{ ref('int_usage__account_days') }} as days
-asof left join seats on days.account_id = seats.account_id and days.occurred_date >= seats.changed_date
+left join seat_months
+    on
+        days.account_id = seat_months.account_id
+        and {{ month_number('days.occurred_date') }} = seat_months.month_number
+        and days.occurred_date >= seat_months.changed_date
+        and days.occurred_date < seat_months.until_date
