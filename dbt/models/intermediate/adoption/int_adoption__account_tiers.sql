@@ -20,10 +20,10 @@ tiers as (
         months.period_start,
         items.plan_tier,
         bool_or(coalesce(items.covered_to, timestamp 'infinity') > months.open_at) as is_in_month,
-        max({
-            ended_at: least(items.covered_to, months.close_at),
-            is_paid: coalesce(items.mrr > 0, false)
-        }) as newest,
+        -- One number, because DuckDB compares it twice as fast as the two.
+        max(
+            2 * epoch_us(least(items.covered_to, months.close_at)) + coalesce(items.mrr > 0, false)::integer
+        ) as recency,
     from {{ ref('int_revenue__item_periods') }} as items
     inner join months
         on
@@ -34,17 +34,18 @@ tiers as (
     group by all
 ),
 
-held as (
-    select
-        tiers.*,
-        paying.account_id is not null
-        and newest = max(newest) over (partition by account_id, period_start) as is_at_close,
+newest as (
+    select account_id, period_start, max(recency) as recency,
     from tiers
-    left join (
-        select account_id, period_start,
-        from {{ ref('int_revenue__account_months') }}
-        where closing_accounts = 1
-    ) as paying using (account_id, period_start)
+    inner join {{ ref('int_revenue__account_months') }} using (account_id, period_start)
+    where closing_accounts = 1
+    group by all
+),
+
+held as (
+    select tiers.*, coalesce(tiers.recency = newest.recency, false) as is_at_close,
+    from tiers
+    left join newest using (account_id, period_start)
 )
 
 select
