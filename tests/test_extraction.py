@@ -219,6 +219,19 @@ def test_any_line_end_is_read(world: World, end: str) -> None:
     assert [row[:2] for row in world.raw()] == [("a", 1), ("b", 2)]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("quoted", ["invoice_id", "open", "b", "2024-01-05T00:00:00Z"])
+def test_the_last_of_quoted_rows_needs_no_line_end(
+    world: World, end: str, last: int, quoted: str
+) -> None:
+    rows = ["a,1,,open,,2024-01-04T00:00:00Z", "b,2,,paid,,2024-01-05T00:00:00Z"]
+    text = end.join([HEADER, *rows]).replace(quoted, f'"{quoted}"')
+    world.land(f"{DAY}.csv", (text + end * last).encode())
+    assert counts(world.extract()) == (2, 2, 0, 0)
+    assert [row[:2] for row in world.raw()] == [("a", 1), ("b", 2)]
+
+
 def test_mixed_line_ends_are_read_and_those_within_quotes_kept(world: World) -> None:
     world.land(
         f"{DAY}.csv",

@@ -86,16 +86,17 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     if format_.endswith(".gz"):
         path = _unpacked(file, path, work / f"{number}.unpacked", limit)
     format_ = format_.removesuffix(".gz")
-    has_quotes, is_uneven = _survey(file, path)
+    has_quotes, line_end = _survey(file, path)
     if format_ == "jsonl":
         has_quotes = False  # none that a line end could hide in
-    if is_uneven:
-        path = _mended(file, path, work / f"{number}.mended", has_quotes)
+    if line_end is None:
+        path, line_end = _mended(file, path, work / f"{number}.mended", has_quotes), b"\n"
     if format_ == "jsonl":
         return Part(number, file, path, format_)
     names = _csv_header(file, path)
     if has_quotes:
-        path = _closed(path, work / f"{number}.csv", sentinel + "," * (len(names) - 1))
+        record = sentinel + "," * (len(names) - 1)
+        path = _closed(path, work / f"{number}.csv", record.encode() + line_end, line_end)
     return Part(number, file, path, format_, tuple((n, "VARCHAR") for n in names), has_quotes)
 
 
@@ -192,9 +193,9 @@ def _lines(file: str, source: BinaryIO, size: int) -> Iterator[bytes]:
         yield block + rest
 
 
-def _survey(file: str, path: Path) -> tuple[bool, bool]:
-    r"""Whether a file holds quotes; whether its line ends stop DuckDB's parser: mixed, lone \r, or
-    one before the header.
+def _survey(file: str, path: Path) -> tuple[bool, bytes | None]:
+    r"""Whether a file holds quotes; its line end, or None where those it has stop DuckDB's parser:
+    mixed, lone \r, or one before the header.
     """
     has_quotes = has_lf = has_crlf = False
     with path.open("rb") as source:
@@ -210,7 +211,7 @@ def _survey(file: str, path: Path) -> tuple[bool, bool]:
             else:
                 has_lf = has_lf or b"\n" in block
             is_uneven = is_uneven or (has_lf and has_crlf)
-    return has_quotes, is_uneven
+    return has_quotes, None if is_uneven else b"\r\n" if has_crlf else b"\n"
 
 
 def _mended(file: str, path: Path, target: Path, has_quotes: bool) -> Path:
@@ -252,11 +253,10 @@ def _csv_header(file: str, path: Path) -> list[str]:
     return names
 
 
-def _closed(path: Path, target: Path, sentinel: str) -> Path:
-    """A copy with one more record at its end."""
+def _closed(path: Path, target: Path, record: bytes, line_end: bytes) -> Path:
+    """A copy with one more record at its end, after the line end that the last one may lack."""
     with path.open("rb") as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, _BLOCK)
         source.seek(-1, io.SEEK_END)
-        copy.write(b"" if source.read(1) == b"\n" else b"\n")
-        copy.write(sentinel.encode() + b"\n")
+        copy.write((b"" if source.read(1) == b"\n" else line_end) + record)
     return target
