@@ -1535,6 +1535,16 @@ def test_a_malformed_contract_is_refused(tmp_path: Path, old: str, new: str, sen
 REAL = load_exports(Path(__file__).parent.parent / "dbt" / "models" / "staging")
 
 
+@pytest.mark.parametrize(
+    ("rate", "is_taken"),
+    [("0.0000009", True), ("0.000000000001", True), ("0", False), ("-1", False)],
+)
+def test_a_rate_may_be_small_but_not_nothing(tmp_path: Path, rate: str, is_taken: bool) -> None:
+    world = World(tmp_path, REAL["billing/fx_rates"])
+    world.land(f"{DAY}.csv", f"rate_date,currency,base_per_unit\n{DAY},IRR,{rate}\n")
+    assert world.extract().rows_accepted == int(is_taken)
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_every_declared_export_can_be_extracted(tmp_path: Path, name: str) -> None:
     world = World(tmp_path, REAL[name])
