@@ -74,5 +74,5 @@ def _statement(node: Mapping[str, Any]) -> Statement:
         relation,
         kind,
         sql,
-        node["config"]["unique_key"] if node["config"].get("is_batched") else None,
+        node["config"]["unique_key"] if node["config"].get("batches_of") else None,
     )

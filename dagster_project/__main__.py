@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dagster_project import manifest, notices, settings, state
 from dagster_project.core import machine
@@ -135,7 +134,7 @@ def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: 
 
 def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> None:
     earliest = state.rules(chosen).first_day
-    today = dt.datetime.now(ZoneInfo(str(chosen.policies["reporting_timezone"]))).date()
+    today = state.today(chosen)
     if not earliest <= first <= last <= today:
         raise settings.SettingsError(
             f"A backfill goes from a day to the same or a later one, between {earliest} (first_day)"
@@ -205,7 +204,7 @@ def _say_up_to_date(chosen: settings.Settings) -> int:
 
 def _outcome(chosen: settings.Settings, broken_off: Sequence[str] = ()) -> int:
     said = [*broken_off, *(export.sentence for export in state.stale_exports(chosen))]
-    for sentence in said:
+    for sentence in [*said, *filter(None, [state.as_of_to_come(chosen)])]:
         _say(sentence)
     return STALE if said else PUBLISHED
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from dagster_project import settings, state
-from dagster_project.core import arrivals
+from dagster_project.core import arrivals, machine
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.lake import Lake, spans
 from dagster_project.core.ledger import Ledger, days_of, read_ledger
@@ -63,7 +63,12 @@ def examine(chosen: Settings, say: Callable[[str], object], hashes: bool = False
     say(str(chosen.data_dir))
     wrong = 0
     for well, check in {**CHECKS, **(HASH_CHECKS if hashes else {})}.items():
-        found = list(check(patient))
+        try:
+            found = list(check(patient))
+        except Exception as error:
+            if not machine.is_of_the_machine(error):
+                raise
+            found = [f"Not to be told: {machine.sentence(error)}"]
         faults = [sentence for sentence in found if not isinstance(sentence, Note)]
         if not faults:
             say(f"ok     {well}")
@@ -155,6 +160,9 @@ def _leftovers(patient: Patient) -> Iterator[str]:
 
 def _landing(patient: Patient) -> Iterator[str]:
     lake = patient.lake
+    if not lake.root.is_dir():
+        yield f"{lake.root} is no folder: nothing has landed in it, and nothing will be found."
+        return
     declared = load_exports(settings.STAGING_DIR)
     for system, export in lake.landed_exports():
         name = f"{system}/{export}"
@@ -166,7 +174,7 @@ def _landing(patient: Patient) -> Iterator[str]:
             yield f"landing/{name} cannot be read: {why}."
         else:
             for stray in lake.stray_names(system, export):
-                yield f"landing/{name}/{stray} is named as no landing day, and is never read."
+                yield f"landing/{name}/{stray} is nothing of a landing day, and is never read."
     for name, days in state.new_days(patient.settings, only_looks=True).items():
         yield Note(f"{name}: landed, and to be extracted by the next run: {spans(days)}.")
 
@@ -196,6 +204,8 @@ def _days(patient: Patient) -> Iterator[str]:
 
 
 def _stale(patient: Patient) -> Iterator[str]:
+    if sentence := state.as_of_to_come(patient.settings):
+        yield sentence
     for export in state.stale_exports(patient.settings):
         yield export.sentence
 
@@ -217,8 +227,8 @@ def _release(patient: Patient) -> Iterator[str]:
         yield "published/current/release.json cannot be read."
         return
     if not release:
-        if any(day.newest_ok for day in patient.ledger.values()):
-            yield "Nothing is published."
+        is_due = any(day.newest_ok for day in patient.ledger.values())
+        yield "Nothing is published." if is_due else Note("Nothing is published yet.")
         return
     yield Note(f"Release {release['release_id']}, as of {release['as_of_date']}.")
     yield from _parts(published)
@@ -287,7 +297,7 @@ CHECKS: Mapping[str, Check] = {
     "Nothing was left unfinished.": _leftovers,
     "All that lies in landing can be read.": _landing,
     "Every day since the first has landed, and its rows add up.": _days,
-    "No export is stale.": _stale,
+    "No export is stale, and none lies ahead.": _stale,
     "Raw holds what the marts need.": _raw,
     "The published release is whole, and no older than raw.": _release,
     "There is room on the disk.": _disk,

@@ -118,7 +118,9 @@ class Report:
         # Counts by export and day, of which a step that is tried again tells twice.
         self._extracted: dict[str, dict[str, Counter[str]]] = {}
         self._tables: set[str] = set()
-        self._checks: list[dg.AssetCheckEvaluation] = []
+        # By asset and name, because a step that is tried again tells them twice as well.
+        self._checks: dict[dg.AssetCheckKey, dg.AssetCheckEvaluation] = {}
+        self._begun: set[str] = set()
         self._step_began = (time.monotonic(), 0, 0)
 
     def say(self, line: str = "") -> None:
@@ -127,16 +129,19 @@ class Report:
     def hear(self, entry: dg.EventLogEntry) -> None:
         """Take in one event of a run."""
         event = entry.dagster_event
-        if event is None and entry.step_key and int(entry.level) >= logging.WARNING:
+        # Of steps that never begin, Dagster lists all that they depend on.
+        if event is None and entry.step_key in self._begun and int(entry.level) >= logging.WARNING:
             self.say(f"  {_name(entry.step_key):<32} {entry.user_message}")
         if event is None or event.step_key is None:
             return
         if event.event_type == Kind.STEP_START:
+            self._begun.add(event.step_key)
             self._step_began = (time.monotonic(), len(self._tables), len(self._checks))
         elif event.event_type == Kind.ASSET_MATERIALIZATION:
             self._materialized(event.step_materialization_data.materialization)
         elif event.event_type == Kind.ASSET_CHECK_EVALUATION:
-            self._checks.append(event.asset_check_evaluation_data)
+            check = event.asset_check_evaluation_data
+            self._checks[check.asset_check_key] = check
         elif event.event_type in (Kind.STEP_SUCCESS, Kind.STEP_FAILURE):
             self._step_ended(event)
 
@@ -195,7 +200,7 @@ class Report:
                 sums = sum(days.values(), Counter())
                 numbers = "".join(f"{sums[count]:>17,}" for count in COUNTS)
                 self.say(f"{export:<28}{numbers}   {spans(map(date.fromisoformat, days))}")
-        failed = [check for check in self._checks if not check.passed]
+        failed = [check for check in self._checks.values() if not check.passed]
         warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
         self.say(
             f"\n{len(self._tables)} tables built; {len(self._checks) - len(failed)} checks passed,"

@@ -86,8 +86,9 @@ def current() -> Settings:
     """The settings of this process. Raises SettingsError."""
     # Absolute from here on, also for dbt: views over Parquet keep the path text as given.
     data_dir = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).absolute()
-    # The path ends up in SQL literals, globs and dbt's own templates of sources.
-    if unusable := sorted(set(str(data_dir)) & set("'*?[]{}()")):
+    # The path ends up in SQL literals, globs, dbt's own templates of sources
+    # and, for Dagster's records, in a URL.
+    if unusable := sorted({*re.findall(r"['*?\[\]{}()#\\]|%[0-9A-Fa-f]{2}", str(data_dir))}):
         raise SettingsError(f"DATA_DIR may not contain {' '.join(unusable)}: {data_dir}")
     os.environ["DATA_DIR"] = str(data_dir)
     project_vars = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
@@ -188,7 +189,7 @@ def _is_date(value: Scalar) -> bool:
 
 _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "integer": _is_count,
-    # Counted back from a day: more would lie before all dates.
+    # A span of time: more, and what it is counted from or to lies outside all dates.
     "integer up to 36500": lambda value: _is_count(value) and float(value or 0) <= 36500,
     "number": _is_number,
     "share": lambda value: _is_number(value) and 0 <= float(value or 0) <= 1,

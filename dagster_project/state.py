@@ -6,6 +6,7 @@ Imported before Dagster, dbt, DuckDB and Polars, whose imports alone cost more t
 import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from dagster_project.core.exports import Export
 from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger
@@ -106,6 +107,22 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
             said = f"{name} is stale: {failed[-1]} failed{more}: "
             stale.append(StaleExport(name, f"{said}{newest.error}", f"{said}{newest.notice}."))
     return stale
+
+
+def as_of_to_come(settings: Settings) -> str | None:
+    """A sentence if the as-of day lies ahead, which a slip of a pen in a file's name may bring."""
+    as_of = as_of_day(read_ledger(settings.lake), rules(settings))
+    if as_of is None or as_of <= today(settings):
+        return None
+    return (
+        f"The marts are as of {as_of}, which is yet to come: an accounts export has landed for it."
+        " The policy as_of holds them to a day before."
+    )
+
+
+def today(settings: Settings) -> dt.date:
+    """The day that it is in the reporting time zone."""
+    return dt.datetime.now(ZoneInfo(str(settings.policies["reporting_timezone"]))).date()
 
 
 def late_after_hours(settings: Settings, export: Export) -> int | None:

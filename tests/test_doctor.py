@@ -5,6 +5,7 @@ import fcntl
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,41 @@ def test_nothing_is_wrong_where_nothing_ever_happened(tmp_path: Path) -> None:
     assert wrong(replace(settings.current(), data_dir=tmp_path), hashes=True) == []
 
 
+def test_a_folder_that_is_none_is_no_folder_where_nothing_ever_happened(tmp_path: Path) -> None:
+    for where in (tmp_path / "misspelt", tmp_path / "file"):
+        (tmp_path / "file").touch()
+        assert wrong(replace(settings.current(), data_dir=where)) == [
+            f"{where} is no folder: nothing has landed in it, and nothing will be found."
+        ]
+
+
+def test_an_as_of_day_that_lies_ahead_is_told(chosen: settings.Settings) -> None:
+    ahead = state.today(chosen) + dt.timedelta(2)
+    accounts = EXPORTS["crm/accounts"]
+    row = dict.fromkeys(column.name for column in accounts.columns)
+    row |= {"account_id": "a", "account_name": "A", "segment": "smb"}
+    row |= {"signed_up_at": "2024-01-01T00:00:00"}
+    land(chosen.data_dir, "crm/accounts", ahead, [row])
+    with Extractor(Lake(chosen.data_dir), state.rules(chosen)) as extractor:
+        assert extractor.extract_day(accounts, ahead).is_ok
+    assert [it for it in wrong(chosen) if "yet to come" in it] == [
+        f"The marts are as of {ahead}, which is yet to come: an accounts export has landed for it."
+        " The policy as_of holds them to a day before."
+    ]
+    held = replace(chosen, policies={**chosen.policies, "as_of": "2024-01-03"})
+    assert not [it for it in wrong(held) if "yet to come" in it]
+
+
+def test_what_the_machine_does_not_let_it_see_is_told(
+    chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: settings.Settings) -> list[str]:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(state, "lost_days", fails)
+    assert wrong(chosen) == ["Not to be told: unable to open database file"]
+
+
 def land_wrongly(root: Path) -> None:
     (root / "landing/crm/users/notes.txt").write_text("x")
     (root / "landing/crm/prospects").mkdir()
@@ -116,7 +152,7 @@ def be_killed(root: Path) -> None:
             land_wrongly,
             [
                 "landing/crm/prospects is no export that a contract declares, and is never read.",
-                "landing/crm/users/notes.txt is named as no landing day, and is never read.",
+                "landing/crm/users/notes.txt is nothing of a landing day, and is never read.",
             ],
         ),
         (

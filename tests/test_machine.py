@@ -46,6 +46,8 @@ CELL = "'No space left: Jane Doe timed out'"
         (duckdb.IOException('IO Error: Could not write file "x": File too large'), True, False),
         (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), True, True),
         (sqlite3.OperationalError("database is locked"), True, True),
+        (sqlite3.OperationalError("disk I/O error"), True, False),
+        (sqlite3.OperationalError("unable to open database file"), True, False),
         (AccountingError("3 rows in are not 1 + 1 + 0"), False, False),
         (duckdb.BinderException("Binder Error: no such column"), False, False),
         # What a cell says.

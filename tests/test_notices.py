@@ -285,6 +285,40 @@ def test_a_failed_extraction_that_left_no_export_stale_is_told_too(tmp_path: Pat
     assert sentence.startswith("billing/invoices broke off: ")
 
 
+def test_a_check_of_a_step_tried_again_is_told_once_and_a_step_that_never_began_not_at_all(
+    tmp_path: Path,
+) -> None:
+    report = night.Report(said := io.StringIO())
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec("tried")],
+        check_specs=[dg.AssetCheckSpec("holds", asset="tried")],
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def tried(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield dg.AssetCheckResult(passed=context.retry_number > 0)
+        if context.retry_number == 0:
+            raise ValueError("not yet")
+        yield dg.MaterializeResult("tried")
+
+    @dg.asset
+    def failing() -> None:
+        raise ValueError("why")
+
+    @dg.asset(deps=[failing])
+    def never() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_event_listener(run_id := str(uuid.uuid4()), report.hear)
+        declared = dg.Definitions([tried, failing, never])
+        declared.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, run_id=run_id, raise_on_error=False
+        )
+    report.sum_up(replace(settings.current(), data_dir=tmp_path))
+    assert "1 tables built; 1 checks passed, 0 warned, 0 failed." in said.getvalue()
+    assert "never" not in said.getvalue()
+
+
 def test_a_night_that_left_an_export_out_says_so_in_its_last_line_and_by_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,13 @@ def uncached() -> Iterator[None]:
     [
         ("DATA_DIR", "/tmp/it's", "DATA_DIR may not contain '"),
         ("DATA_DIR", "/tmp/data[1]", "DATA_DIR may not contain [ ]"),
+        ("DATA_DIR", "/tmp/a#b\\c", "DATA_DIR may not contain # \\"),
+        ("DATA_DIR", "/tmp/a%20b", "DATA_DIR may not contain %20"),
+        (
+            "VARS",
+            "{past_due_grace_days: 99999999999999}",
+            "VARS sets past_due_grace_days to 99999999999999, which is not integer up to 36500",
+        ),
         ("SYSTEMS", "crm,salesfarce", "SYSTEMS names salesfarce"),
         ("VARS", "{gap_tolerance: 3}", "VARS names gap_tolerance, which is no policy"),
         ("VARS", "{trial_policy: maybe}", "VARS sets trial_policy to 'maybe'"),

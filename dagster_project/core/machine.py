@@ -21,7 +21,10 @@ _PASSING = re.compile(
     "|Stale file handle|Input/output error|Connection (reset|refused|timed out)|Interrupted"
     "|Too many open files|Cannot allocate memory|Out of Memory|Failed to allocate|timed out"
 )
-_OTHER = re.compile("Could not (write|create)|Cannot open file|No files found")
+_OTHER = re.compile(
+    "Could not (write|create)|Cannot open file|No files found|disk I/O error"
+    "|unable to open database file"
+)
 # What quotes rows and statements: by its class, as Python's databases name it, or as a line of dbt.
 _OF_DATA = {"DataError", "IntegrityError", "ProgrammingError", "NotSupportedError", "ValueError"}
 _SAID_OF_DATA = re.compile(

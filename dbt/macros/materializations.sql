@@ -14,8 +14,9 @@
 
 
 {#- The rows that an incremental model yields replace those of the same unique_key, a date, in one
-    transaction. A batched model yields those of the next dates only: it is asked again, the variable
-    done_until set to the last of them, until it has none left. Killed, it goes on where it stopped.
+    transaction. A model in `batches_of` another, which has the dates, yields those of the next only: it
+    is asked again, the variable done_until set to the last of them, until that is the newest or it has
+    none left. Killed, it goes on where it stopped.
     New rows must be one per `grain` before they are taken in: so history need not be looked at each night. -#}
 {% materialization incremental, adapter = "duckdb" %}
     {%- set existing = load_cached_relation(this) -%}
@@ -44,8 +45,10 @@
         {%- do run_query("delete from " ~ relation ~ " where " ~ key ~ " in (select " ~ key ~ " from " ~ new_rows ~ ")") -%}
         {%- do run_query("insert into " ~ relation ~ " by name from " ~ new_rows) -%}
         {%- do adapter.commit() -%}
-        {%- set last = run_query("select max(" ~ key ~ ")::varchar from " ~ new_rows).rows[0][0] -%}
-        {%- if not config.get("is_batched") or not last -%}{%- break -%}{%- endif -%}
+        {%- if not config.get("batches_of") -%}{%- break -%}{%- endif -%}
+        {%- set newest = "select max(" ~ key ~ ")::varchar from " -%}
+        {%- set last = run_query(newest ~ new_rows).rows[0][0] -%}
+        {%- if last in (none, run_query(newest ~ ref(config.get("batches_of"))).rows[0][0]) -%}{%- break -%}{%- endif -%}
         {%- do run_query("set variable done_until = date '" ~ last ~ "'") -%}
     {%- endfor -%}
     {{ run_hooks(post_hooks) }}

@@ -6,8 +6,8 @@
     materialized = 'incremental',
     unique_key = 'occurred_date',
     grain = ['grain', 'account_id', 'user_id', 'event_name', 'occurred_date'],
-    is_batched = true,
-    post_hook = "delete from {{ this }} where occurred_date not in (select occurred_date from {{ ref('int_usage__dates') }})"
+    batches_of = 'int_usage__dates',
+    post_hook = "delete from {{ this }} where occurred_date in (select occurred_date from {{ this }} where grain = 'date' and occurred_date not in (select occurred_date from {{ ref('int_usage__dates') }}))"
 ) }}
 {%- set rollup %}
 own_days as (
