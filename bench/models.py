@@ -12,8 +12,9 @@ from bench.measuring import CHECKOUT, TaskFailedError
 from dagster_project.manifest import DBT_EXECUTABLE
 from dagster_project.settings import DBT_DIR
 
-# Relation, view or table, SELECT, and of a model in batches the column that tells them apart.
-Statement = tuple[str, str, str, str | None]
+# Relation, view or table, SELECT, and of a model in batches the column of dates that tells them
+# apart and the relation that has all of these.
+Statement = tuple[str, str, str, tuple[str, str] | None]
 
 
 def compile_models(data_dir: Path, models: Sequence[str] = ()) -> Path:
@@ -70,9 +71,6 @@ def _statement(node: Mapping[str, Any]) -> Statement:
     kind = "view" if node["config"]["materialized"] == "view" else "table"
     # The compiled names carry the database of the profile.
     sql = re.sub(r'"warehouse"\."(\w+)"\."(\w+)"', r"\1.\2", node["compiled_code"])
-    return (
-        relation,
-        kind,
-        sql,
-        node["config"]["unique_key"] if node["config"].get("batches_of") else None,
-    )
+    batches_of = node["config"].get("batches_of")
+    batches = (node["config"]["unique_key"], f"{node['schema']}.{batches_of}")
+    return relation, kind, sql, batches if batches_of else None

@@ -507,18 +507,21 @@ def _run_models(models: str, paths: Mapping[str, str] | None = None) -> "duckdb.
     db.execute("set preserve_insertion_order = false")
     for schema in ("staging", "intermediate", "marts", "seeds"):
         db.execute(f"create schema {schema}")
-    for relation, kind, sql, key in json.loads(Path(models).read_text()):
+    for relation, kind, sql, batches in json.loads(Path(models).read_text()):
         for path, other in (paths or {}).items():
             sql = sql.replace(path, other)
         with _timed(relation):
-            if key:
+            if batches:
                 db.execute("set variable done_until = date '-infinity'")
             db.execute(f"create {kind} {relation} as {sql}")
-            # Asked again for the next batch until there is none, as dbt asks it.
-            added = bool(key)
-            while added:
-                db.execute(f"set variable done_until = (select max({key}) from {relation})")
-                [(added,)] = db.execute(f"insert into {relation} {sql}").fetchall()
+            if batches:
+                # Asked again as dbt asks it: until the newest date is in, or there is none left.
+                key, dates = batches
+                done = f"(select max({key}) from {relation})"
+                is_left, added = f"select {done} < max({key}) from {dates}", 1
+                while added and db.execute(is_left).fetchone() == (True,):
+                    db.execute(f"set variable done_until = {done}")
+                    [(added,)] = db.execute(f"insert into {relation} {sql}").fetchall()
     return db
 
 

@@ -204,7 +204,9 @@ def _say_up_to_date(chosen: settings.Settings) -> int:
 
 def _outcome(chosen: settings.Settings, broken_off: Sequence[str] = ()) -> int:
     said = [*broken_off, *(export.sentence for export in state.stale_exports(chosen))]
-    for sentence in [*said, *filter(None, [state.as_of_to_come(chosen)])]:
+    if ahead := state.as_of_to_come(chosen):
+        _say(ahead)
+    for sentence in said:
         _say(sentence)
     return STALE if said else PUBLISHED
 

@@ -168,6 +168,9 @@ def _fits(value: Scalar, allowed: str, *, optional: bool) -> bool:
         return optional
     if fits := _KINDS.get(allowed):
         return fits(value)
+    # Without a bound, what a span of time is counted from or to may lie outside all dates.
+    if bounded := re.fullmatch(r"integer up to (\d+)", allowed):
+        return _is_count(value) and float(value) <= int(bounded[1])
     return value in allowed.split(" | ")
 
 
@@ -189,8 +192,6 @@ def _is_date(value: Scalar) -> bool:
 
 _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "integer": _is_count,
-    # A span of time: more, and what it is counted from or to lies outside all dates.
-    "integer up to 36500": lambda value: _is_count(value) and float(value or 0) <= 36500,
     "number": _is_number,
     "share": lambda value: _is_number(value) and 0 <= float(value or 0) <= 1,
     "date": _is_date,

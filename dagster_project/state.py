@@ -115,8 +115,8 @@ def as_of_to_come(settings: Settings) -> str | None:
     if as_of is None or as_of <= today(settings):
         return None
     return (
-        f"The marts are as of {as_of}, which is yet to come: an accounts export has landed for it."
-        " The policy as_of holds them to a day before."
+        f"The as-of day is {as_of}, which is yet to come: an accounts export has landed for it."
+        " The policy as_of holds the marts to a day before."
     )
 
 

@@ -126,7 +126,8 @@ def csv_of(rows: list[Row], random: Random) -> bytes:
     )
     writer.writerow(names)
     writer.writerows([[row.get(name, "x") for name in names] for row in rows])
-    return random.choice([b"", b"", b"\xef\xbb\xbf"]) + text.getvalue().encode()
+    content = text.getvalue().removesuffix(random.choice([end, "", "", ""]))
+    return random.choice([b"", b"", b"\xef\xbb\xbf"]) + content.encode()
 
 
 def jsonl_of(rows: list[Row], random: Random) -> bytes:

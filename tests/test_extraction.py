@@ -1621,9 +1621,13 @@ def random_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wor
     dialect=st.sampled_from(
         [("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]
     ),
+    has_last_end=st.booleans(),
 )
 def test_any_table_in_any_format_is_read_as_python_would_and_accounted_for(
-    random_world: tuple[World, Extractor], rows: list[list[str]], dialect: tuple[str, Any]
+    random_world: tuple[World, Extractor],
+    rows: list[list[str]],
+    dialect: tuple[str, Any],
+    has_last_end: bool,
 ) -> None:
     world, extractor = random_world
     names = [column.name for column in RANDOM.columns]
@@ -1634,7 +1638,7 @@ def test_any_table_in_any_format_is_read_as_python_would_and_accounted_for(
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator=dialect[0], quoting=dialect[1])
             writer.writerows([names, *rows])
-            content = text.getvalue().encode()
+            content = text.getvalue().removesuffix("" if has_last_end else dialect[0]).encode()
         for old in world.folder.glob("*"):
             old.unlink()
         world.land(f"{DAY}.{extension}", content)

@@ -30,8 +30,13 @@ def uncached() -> Iterator[None]:
         ("DATA_DIR", "/tmp/a%20b", "DATA_DIR may not contain %20"),
         (
             "VARS",
-            "{past_due_grace_days: 99999999999999}",
-            "VARS sets past_due_grace_days to 99999999999999, which is not integer up to 36500",
+            "{past_due_grace_days: 36501}",
+            "VARS sets past_due_grace_days to 36501, which is not integer up to 36500",
+        ),
+        (
+            "VARS",
+            "{close_business_day: 61}",
+            "VARS sets close_business_day to 61, which is not integer up to 60",
         ),
         ("SYSTEMS", "crm,salesfarce", "SYSTEMS names salesfarce"),
         ("VARS", "{gap_tolerance: 3}", "VARS names gap_tolerance, which is no policy"),

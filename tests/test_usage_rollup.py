@@ -286,7 +286,10 @@ def run_night(
             db.execute(f"delete from {statement.relation} where {key} in (select {key} from fresh)")
             db.execute(f"insert into {statement.relation} by name from fresh")
             [(last,)] = db.execute(f"select max({key}) from fresh").fetchall()
-            if not config.get("batches_of"):
+            if not (dates := config.get("batches_of")):
+                break
+            [(newest,)] = db.execute(f"select max({key}) from intermediate.{dates}").fetchall()
+            if last == newest:
                 break
         for hook in config["post-hook"]:
             sql = hook["sql"].replace("{{ this }}", statement.relation)

@@ -96,7 +96,7 @@ def prepare(number: int, file: str, path: Path, work: Path, sentinel: str, limit
     names = _csv_header(file, path)
     if has_quotes:
         record = sentinel + "," * (len(names) - 1)
-        path = _closed(path, work / f"{number}.csv", record.encode() + line_end, line_end)
+        path = _closed(path, work / f"{number}.csv", record.encode(), line_end)
     return Part(number, file, path, format_, tuple((n, "VARCHAR") for n in names), has_quotes)
 
 
@@ -258,5 +258,5 @@ def _closed(path: Path, target: Path, record: bytes, line_end: bytes) -> Path:
     with path.open("rb") as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, _BLOCK)
         source.seek(-1, io.SEEK_END)
-        copy.write((b"" if source.read(1) == b"\n" else line_end) + record)
+        copy.write((b"" if source.read(1) == b"\n" else line_end) + record + line_end)
     return target

@@ -9,4 +9,4 @@ where
 union all
 select 'feature', feature, period_start,
 from {{ ref('mart_feature_adoption') }}
-where tried + adopted + dropped + never_tried <> entitled_accounts
+where tried + adopted + dropped + never_tried <> entitled_accounts or never_tried < 0

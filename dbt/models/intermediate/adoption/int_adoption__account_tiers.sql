@@ -52,7 +52,9 @@ select
     account_id,
     period_start,
     list_sort(list({plan_tier: plan_tier, is_at_close: is_at_close})) as tiers,
-    bool_or(is_at_close and plan_tier in (select plan_tier from {{ ref('feature_catalog') }})) as is_known,
+    coalesce(
+        bool_or(is_at_close and plan_tier in (select plan_tier from {{ ref('feature_catalog') }})), false
+    ) as is_known,
 from held
 where is_in_month or is_at_close
 group by all

@@ -12,6 +12,7 @@ with entitled as (
     group by all
 ),
 
+-- Counted first by what decides, of which there are few combinations.
 alike as (
     select
         feature,
@@ -51,8 +52,8 @@ counted as (
     select
         feature,
         period_start,
-        coalesce(any_value(entitled_accounts), 0) as entitled_accounts,
-        bool_and(is_entitlement_unknown) as is_entitlement_unknown,
+        is_entitlement_unknown,
+        coalesce(entitled_accounts, 0) as entitled_accounts,
         {%- for name, condition in counts.items() %}
         coalesce(sum(accounts) filter ({{ condition }}), 0)::bigint as {{ name }},
         {%- endfor %}
@@ -65,10 +66,9 @@ select
     feature as slice_value,
     period_start,
     months.period_end,
-    if(is_entitlement_unknown, null, entitled_accounts) as entitled_accounts,
-    if(is_entitlement_unknown, null, entitled_accounts - ever_tried) as never_tried,
-    if(is_entitlement_unknown, null, not_entitled) as not_entitled,
-    if(is_entitlement_unknown, null, not_entitled_paying) as not_entitled_paying,
+    {%- for measure in ["entitled_accounts", "never_tried", "not_entitled", "not_entitled_paying"] %}
+    if(is_entitlement_unknown, null, {{ measure }}) as {{ measure }},
+    {%- endfor %}
     tried,
     adopted,
     dropped,
@@ -76,5 +76,5 @@ select
     used_accounts,
     unknown_entitlement,
     months.is_complete_period,
-from counted
+from (select *, entitled_accounts - ever_tried as never_tried from counted)
 inner join {{ ref('int_quality__months') }} as months using (period_start)
