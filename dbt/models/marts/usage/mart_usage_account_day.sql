@@ -11,20 +11,13 @@ seats as (
     select
         account_id,
         changed_date,
-        (sum(sum(seats)) over (partition by account_id order by changed_date))::bigint as seats,
+        (sum(sum(seats)) over by_account)::bigint as seats,
+        coalesce(lead(changed_date) over by_account, {{ as_of_date() }} + 1) as until_date,
     from changes
     group by account_id, changed_date
     -- A renewal changes nothing.
     having sum(seats) <> 0
-),
-
-held as (
-    select
-        *,
-        coalesce(
-            lead(changed_date) over (partition by account_id order by changed_date), {{ as_of_date() }} + 1
-        ) as until_date,
-    from seats
+    window by_account as (partition by account_id order by changed_date)
 ),
 
 -- Every month that they are held in: a join by month, where one by time would sort all days of use.
@@ -34,7 +27,7 @@ seat_months as (
         unnest(range(
             {{ month_number('changed_date') }}, {{ month_number('until_date - 1') }} + 1
         )) as month_number,
-    from held
+    from seats
 )
 
 select
