@@ -1,8 +1,8 @@
-# The commands of the project; `make help` lists them. Variables, for run, dev, test and check alike:
+# The commands of the project; `make help` lists them. Variables of run, backfill, dev, doctor and check:
 #   DATA_DIR  where the data lies, absolute or relative to here (default: data)
 #   SYSTEMS   source systems that are on, comma-separated (default: all canonical ones)
 #   VARS      YAML that overrides policies, such as VARS='{account_mrr_policy: latest_start}'
-#   MEMORY_LIMIT  memory of extraction and of dbt, such as 800MB (default: 4GB)
+#   MEMORY_LIMIT  memory of DuckDB, such as 800MB (default: 4GB)
 #   NOTIFY_WEBHOOK  http(s) address that is told what goes wrong; a secret: set it in the environment
 # and for bench:
 #   EVENTS ACCOUNTS MONTHS PERIODS  size of the generated exports

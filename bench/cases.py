@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.chart import cost_chart
-from bench.measuring import Measured, TaskFailedError, measure, task
+from bench.measuring import DBT_EXECUTABLE, Measured, TaskFailedError, measure, task
 from bench.models import compile_models
 from bench.world import LAST_DAY, World
 from dagster_project import settings
-from dagster_project.manifest import DBT_EXECUTABLE
 from dagster_project.settings import DBT_DIR
 
 GB = 1e9

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Beside the interpreter, because nobody activates .venv.
+DBT_EXECUTABLE = Path(sys.executable).with_name("dbt")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

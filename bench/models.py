@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measuring import CHECKOUT, TaskFailedError
-from dagster_project.manifest import DBT_EXECUTABLE
+from bench.measuring import CHECKOUT, DBT_EXECUTABLE, TaskFailedError
 from dagster_project.settings import DBT_DIR
 
 # Relation, view or table, SELECT, and of a model in batches the column of dates that tells them

@@ -80,7 +80,7 @@ def _notify_of(command: str, error: Exception) -> None:
     said = machine.sentence(error) if machine.is_of_the_machine(error) else kind
     notice = notices.of_failed_run(f"make {command}", (), unquoted(said))
     # Not logged: it is printed, and by a program that says one sentence.
-    if trouble := notices.post(notice, settings.current().notify_webhook):
+    if trouble := notices.post(notice, settings.webhook()):
         print(trouble, file=sys.stderr)
 
 
@@ -102,7 +102,7 @@ def run(chosen: settings.Settings) -> int:
     """Bring everything up to date with what has landed, and publish."""
     lake = chosen.lake
     if not lake.landed_exports() and not lake.ledger.exists():
-        landing = lake.root / "landing"
+        landing = lake.landings
         if chosen.data_dir != settings.DEFAULT_DATA_DIR or not _is_empty(landing):
             print(f"Nothing has landed in {landing}.")
             return PUBLISHED
@@ -214,7 +214,7 @@ def _outcome(chosen: settings.Settings, broken_off: Sequence[str] = ()) -> int:
 def _generate_samples(lake: Lake) -> None:
     from dagster_project.core import samples
 
-    landing, unfinished = lake.root / "landing", lake.temporary / "samples"
+    landing, unfinished = lake.landings, lake.temporary / "samples"
     with exclusive(lake.lock, on_wait=_say):
         # Asked again: whoever held the lock may have generated them.
         if not _is_empty(landing):

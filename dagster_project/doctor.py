@@ -188,7 +188,9 @@ def _days(patient: Patient) -> Iterator[str]:
         # Not those that only a slip of a pen in another export's file makes missing.
         missing = [day for day in map(date.fromisoformat, found["no_missing_days"]) if day <= today]
         if missing:
-            yield f"{name} has not landed for {spans(missing)}."
+            said = f"{name} has not landed for {spans(missing)}."
+            # One that by its contract comes more rarely has days between: lateness is told of it.
+            yield Note(said) if (export.late_after_hours or 0) >= 48 else said
         for day, sums in found["rows_add_up"].items():
             yield f"{name} {day}: rows do not add up: {sums}."
         if refused := found["no_rejects"]:

@@ -6,15 +6,11 @@ stands in defs/dbt_models.py.
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dagster_project.settings import CHECKOUT, DBT_DIR, Settings
-
-# Beside the interpreter, because nobody activates .venv.
-DBT_EXECUTABLE = Path(sys.executable).with_name("dbt")
 
 Manifest = dict[str, Any]
 

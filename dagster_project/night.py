@@ -30,6 +30,7 @@ from dagster_project import housekeeping, manifest, state
 from dagster_project.core import machine
 from dagster_project.core.lake import spans
 from dagster_project.core.ledger import unquoted
+from dagster_project.core.publish import current_release
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
 from dagster_project.notices import Notice, innermost_error, notify, of_failed_run
 from dagster_project.settings import Settings
@@ -76,21 +77,26 @@ def run(settings: Settings, backfill: Backfill | None = None) -> list[str] | Non
         exports = backfill.exports if backfill else state.new_days(settings)
         keys = [dg.AssetKey(export.split("/")) for export in exports]
         jobs = {"extract": keys, "build_and_publish": None} if keys else {"build_and_publish": None}
+        before = current_release(settings.lake.published)
         try:
             with dg.DagsterInstance.get() as instance:
                 close_dead_runs(instance, PROGRAM_TAGS)
-                for job, selection in jobs.items():
-                    run_id = str(uuid.uuid4())
-                    instance.add_event_listener(run_id, report.hear)
-                    report.say(f"\n{job}")
-                    tags = backfill.tags if backfill and selection else {}
-                    declared.resolve_job_def(job).execute_in_process(
-                        asset_selection=selection,
-                        instance=instance,
-                        run_id=run_id,
-                        tags={**PROGRAM_TAGS, **tags},
-                        raise_on_error=False,
-                    )
+                try:
+                    for job, selection in jobs.items():
+                        run_id = str(uuid.uuid4())
+                        instance.add_event_listener(run_id, report.hear)
+                        report.say(f"\n{job}")
+                        tags = backfill.tags if backfill and selection else {}
+                        declared.resolve_job_def(job).execute_in_process(
+                            asset_selection=selection,
+                            instance=instance,
+                            run_id=run_id,
+                            tags={**PROGRAM_TAGS, **tags},
+                            raise_on_error=False,
+                        )
+                finally:
+                    # A step may fail after the switch as well.
+                    report.is_published = current_release(settings.lake.published) != before
                 if report.is_published and (dropped := housekeeping.tidy(settings, instance)):
                     report.say(f"\nDropped as too old: {dropped}")
         except Exception as error:
@@ -149,7 +155,6 @@ class Report:
         key = materialization.asset_key.to_user_string()
         if materialization.partition is None:
             self._tables.add(key)
-            self.is_published |= key == "published_marts"
         else:
             counts = Counter({count: _number(materialization, count) for count in COUNTS})
             self._extracted.setdefault(key, {})[materialization.partition] = counts
@@ -177,15 +182,18 @@ class Report:
         stale = state.stale_exports(settings)
         told = [Notice("stale_export", export.name, export.notice) for export in stale]
         others = self._failed_beside(stale)
-        return [*told, of_failed_run("extract", others)] if others else told
+        if others or self.broken_off:
+            told.append(of_failed_run("extract", others, unquoted(self.broken_off)))
+        return told
 
     def broken_off_exports(self, settings: Settings) -> list[str]:
-        """A sentence on each export whose step failed without a day at fault."""
+        """A sentence on each export whose step failed without a day at fault, and on the run."""
         failed = self._failed_beside(state.stale_exports(settings))
-        return [
+        said = [
             f"{_name(str(it.step_key))} broke off: {_sentence(it).partition(chr(10))[0]}"
             for it in failed
         ]
+        return [f"The run broke off: {self.broken_off}", *said] if self.broken_off else said
 
     def _failed_beside(self, stale: Sequence[state.StaleExport]) -> list[dg.DagsterEvent]:
         names = {export.name for export in stale}

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from dagster_project.core.engine import Engine, engine
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.lake import Lake
-from dagster_project.core.machine import Engine, engine
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DBT_DIR = CHECKOUT / "dbt"
@@ -83,7 +83,8 @@ class Settings:
 
 @cache
 def current() -> Settings:
-    """The settings of this process. Raises SettingsError."""
+    """The settings of this process. Raises SettingsError, and ContractError."""
+    notify_webhook = webhook()
     # Absolute from here on, also for dbt: views over Parquet keep the path text as given.
     data_dir = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     # The path ends up in SQL literals, globs, dbt's own templates of sources
@@ -97,7 +98,7 @@ def current() -> Settings:
         systems=_systems(os.environ.get("SYSTEMS", ""), project_vars["systems"]),
         policies=_policies(os.environ.get("VARS", ""), project_vars),
         memory_limit=_memory_limit(os.environ.get("MEMORY_LIMIT", "").strip()),
-        notify_webhook=_webhook(os.environ.get("NOTIFY_WEBHOOK", "").strip()),
+        notify_webhook=notify_webhook,
     )
 
 
@@ -109,7 +110,10 @@ def _memory_limit(text: str) -> str:
     return os.environ["MEMORY_LIMIT"]
 
 
-def _webhook(url: str) -> str | None:
+def webhook() -> str | None:
+    """Who is told what goes wrong, also where the other settings cannot be read. Raises
+    SettingsError."""
+    url = os.environ.get("NOTIFY_WEBHOOK", "").strip()
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -147,12 +151,13 @@ def _policies(text: str, defaults: Mapping[str, Scalar]) -> Mapping[str, Scalar]
         f"\n  {name}: {values} (default: {'empty' if defaults[name] is None else defaults[name]})"
         for name, values in allowed.items()
     )
-    for name in overrides:
-        if name not in allowed:
-            raise SettingsError(f"VARS names {name}, which is no policy. The policies:{listing}")
-        if not _fits(policies[name], allowed[name], optional=defaults[name] is None):
+    if unknown := [name for name in overrides if name not in allowed]:
+        raise SettingsError(f"VARS names {unknown[0]}, which is no policy. The policies:{listing}")
+    for name, values in allowed.items():
+        if not any(_fits(policies[name], value) for value in values.split(" | ")):
+            where = "VARS" if name in overrides else "dbt/dbt_project.yml"
             raise SettingsError(
-                f"VARS sets {name} to {policies[name]!r}, which is not {allowed[name]}."
+                f"{where} sets {name} to {policies[name]!r}, which is not {values}."
                 f" The policies:{listing}"
             )
     return policies
@@ -163,15 +168,16 @@ def _plain(value: object) -> Scalar:
     return value.isoformat() if isinstance(value, dt.date) else value  # type: ignore[return-value]
 
 
-def _fits(value: Scalar, allowed: str, *, optional: bool) -> bool:
+def _fits(value: Scalar, allowed: str) -> bool:
+    """Whether a value is the word, or of the kind, that policies.csv allows."""
     if value is None or value == "":
-        return optional
+        return allowed == "empty"
     if fits := _KINDS.get(allowed):
         return fits(value)
     # Without a bound, what a span of time is counted from or to may lie outside all dates.
     if bounded := re.fullmatch(r"integer up to (\d+)", allowed):
         return _is_count(value) and float(value) <= int(bounded[1])
-    return value in allowed.split(" | ")
+    return allowed != "empty" and value == allowed
 
 
 def _is_number(value: Scalar) -> bool:
@@ -195,7 +201,7 @@ _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "number": _is_number,
     "share": lambda value: _is_number(value) and 0 <= float(value or 0) <= 1,
     "date": _is_date,
-    "time_zone": lambda value: value in zoneinfo.available_timezones(),
+    "time_zone": lambda value: str(value) in zoneinfo.available_timezones(),
     "currency": lambda value: bool(re.fullmatch("[A-Z]{3}", str(value))),
     "text": lambda value: isinstance(value, str),
 }

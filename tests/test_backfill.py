@@ -23,7 +23,7 @@ from dagster_project import __main__ as program
 from dagster_project import retries, settings, state
 from dagster_project.core import extraction
 from dagster_project.core.exports import Export
-from dagster_project.core.lake import Lake
+from dagster_project.core.lake import Lake, put
 from dagster_project.core.ledger import Extraction
 
 ORDERS = dg.AssetKey(["orders", "orders"])
@@ -107,6 +107,49 @@ def test_a_day_that_failed_before_the_step_was_tried_again_is_told(
         assert (days, faults) == ([str(DAYS[1])], [])
         assert f"FAILED: {DAYS[0]}: " in said
         assert red_days(instance) == [str(DAYS[0])]
+
+
+def test_a_day_that_breaks_off_holds_up_no_other(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders(lake, DAYS[0], 100).write_bytes(b"nonsense")
+    orders(lake, DAYS[1], 100)
+    orders(lake, DAYS[2], 100)
+    extract_day = extraction.Extractor.extract_day
+
+    def full(self: extraction.Extractor, export: Export, day: date) -> Extraction:
+        if day == DAYS[1]:
+            raise OSError(28, "No space left on device")
+        return extract_day(self, export, day)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        with monkeypatch.context() as patch:
+            patch.setattr(extraction.Extractor, "extract_day", full)
+            days, said = extract(instance)
+        assert days == [str(DAYS[2])]
+        assert "FAILED: The disk is full" in said
+        assert red_days(instance) == [str(DAYS[0]), str(DAYS[1])]
+        assert extract(instance)[0] == [str(DAYS[1])]
+        assert red_days(instance) == [str(DAYS[0])]
+
+
+def test_days_that_broke_off_come_last_the_next_time(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in DAYS:
+        orders(lake, day, 100)
+
+    def full(file: Path, target: Path) -> None:
+        if any(str(day) in str(target) for day in DAYS[:2]):
+            raise OSError(28, "No space left on device")
+        put(file, target)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        with monkeypatch.context() as patch:
+            patch.setattr(extraction, "put", full)
+            assert extract(instance)[0] == []
+            assert extract(instance)[0] == [str(DAYS[2])]
+        assert extract(instance)[0] == [str(day) for day in DAYS[:2]]
 
 
 def test_a_backfill_extracts_the_days_chosen_again_and_says_what_it_could_not(

@@ -208,6 +208,20 @@ def test_missing_failed_and_unpublished_days_are_named(chosen: settings.Settings
     ]
 
 
+def test_days_between_are_no_gaps_of_an_export_that_comes_more_rarely(
+    chosen: settings.Settings,
+) -> None:
+    day = dt.date(2024, 1, 6)
+    land(chosen.data_dir, "crm/users", day, ROWS)
+    extract(chosen, day)
+    weekly = replace(chosen.exports["crm/users"], late_after_hours=200)
+    chosen.__dict__["exports"] = {**chosen.exports, "crm/users": weekly}
+    said: list[str] = []
+    doctor.examine(chosen, said.append, False)
+    [gap] = [line for line in said if "has not landed for 2024-01-04..2024-01-05." in line]
+    assert not gap.startswith("WRONG")
+
+
 def test_a_file_that_changed_behind_its_stat_is_found_by_its_hash(
     chosen: settings.Settings,
 ) -> None:

@@ -27,11 +27,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.core import extraction, files
+from dagster_project.core.engine import file_literal, literal
 from dagster_project.core.exports import Column, ContractError, Export, load_exports
 from dagster_project.core.extraction import Extractor, is_declared
 from dagster_project.core.lake import FORMATS, Lake
 from dagster_project.core.ledger import Extraction, Rules, append_to_ledger, read_ledger
-from dagster_project.core.rows import SHAPES, SQL_TYPES, file_literal, literal
+from dagster_project.core.rows import SHAPES, SQL_TYPES
 from dagster_project.core.staleness import altered_days, stale_days
 
 DAY = date(2024, 1, 5)
@@ -1336,14 +1337,17 @@ def test_a_day_before_the_first_day_is_refused_once_with_a_sentence(world: World
     assert world.stale() == [DAY]
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
 @pytest.mark.parametrize("step", ["put", "append_to_ledger"])
 def test_a_crash_between_two_steps_of_the_commit_heals(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, comes_back: bool
 ) -> None:
     world.extract_rows("a,1,,open,,")
-    world.land(f"{DAY}.csv", f"{HEADER}\nb,1,,open,,\n")
+    file = world.land(f"{DAY}.csv", f"{HEADER}\nb,1,,open,,\n")
 
-    def crash(*_: object) -> None:
+    def crash(_: object, what: object) -> None:
+        if isinstance(what, Extraction) and not what.is_ok:
+            return append_to_ledger(world.lake, what)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -1351,9 +1355,11 @@ def test_a_crash_between_two_steps_of_the_commit_heals(
         with pytest.raises(KeyboardInterrupt):
             world.extract()
     assert [row[0] for row in world.raw()] == (["a"] if step == "put" else ["b"])
+    if comes_back:
+        file.write_text(file.read_text().replace("b,1", "a,1"))
     assert world.stale() == [DAY]
     world.extract()
-    assert [row[0] for row in world.raw()] == ["b"]
+    assert [row[0] for row in world.raw()] == (["a"] if comes_back else ["b"])
     assert not (world.lake.temporary / "extraction").exists()
 
 

@@ -249,6 +249,10 @@ def test_a_night_tells_what_it_published_stale_and_why_it_published_nothing(
     report.is_published, report.broken_off = False, "The disk is full (100 %)"
     [failed] = report.notices(chosen)
     assert failed == Notice("run_failed", "make run", "make run failed: The disk is full.")
+    # As where the release was switched to and Dagster could not keep its own records.
+    report.is_published = True
+    assert [notice.kind for notice in report.notices(chosen)] == ["stale_export", "run_failed"]
+    assert report.broken_off_exports(chosen) == ["The run broke off: The disk is full (100 %)"]
 
 
 def failures_of(body: Callable[[], None]) -> Notice:
@@ -409,6 +413,20 @@ def test_a_late_export_is_told_of_once_a_day(
     sensors.exports_late(dg.build_sensor_context(cursor=yesterday))
     assert len(webhook.taken) == 2
     assert again.cursor == told.cursor
+
+
+def test_of_many_late_exports_each_tick_tells_a_few(
+    tmp_path: Path, webhook: Webhook, sensors: Any
+) -> None:
+    names = sorted(EXPORTS)[: sensors.POSTS_OF_A_TICK + 2]
+    for name in names:
+        land(tmp_path, name, dt.date(2024, 1, 5), [{"what": 1}])
+    first = sensors.exports_late(dg.build_sensor_context())
+    assert len(webhook.taken) == sensors.POSTS_OF_A_TICK
+    second = sensors.exports_late(dg.build_sensor_context(cursor=first.cursor))
+    assert sorted(text.split()[0] for text in webhook.texts()) == names
+    sensors.exports_late(dg.build_sensor_context(cursor=second.cursor))
+    assert len(webhook.taken) == len(names)
 
 
 def test_a_failed_run_is_told_of_unless_it_told_of_itself(webhook: Webhook, sensors: Any) -> None:

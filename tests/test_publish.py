@@ -13,9 +13,9 @@ import readers
 
 from dagster_project.core import publish as publishing
 from dagster_project.core import warehouse as warehouses
+from dagster_project.core.engine import engine
 from dagster_project.core.lake import Lake
 from dagster_project.core.lock import exclusive, holder
-from dagster_project.core.machine import engine
 from dagster_project.core.publish import Release, current_release, publish
 
 WITHIN = (
@@ -102,6 +102,8 @@ def test_a_release_says_what_it_is_in_its_table_and_beside_it(
         "code 2",
         "raw",
     )
+    (published / "current" / "release.json").write_text('{"release_id": ')
+    assert current_release(published) == {}
 
 
 def test_clients_of_version_1_can_read_a_release(tmp_path: Path, warehouse: Path) -> None:

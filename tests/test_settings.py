@@ -3,9 +3,11 @@
 import csv
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -53,6 +55,8 @@ def uncached() -> Iterator[None]:
             "{week_start: Sunday}",
             "VARS sets week_start to 'Sunday', which is not monday | tuesday",
         ),
+        ("VARS", "{reporting_timezone: [UTC]}", "VARS sets reporting_timezone to ['UTC']"),
+        ("VARS", "{login_event: ''}", "VARS sets login_event to '', which is not text"),
         ("VARS", "{max_reject_share: 10}", "VARS sets max_reject_share to 10"),
         ("VARS", "{as_of: yesterday}", "VARS sets as_of to 'yesterday'"),
         ("VARS", "{as_of: 20240101}", "VARS sets as_of to 20240101"),
@@ -89,6 +93,31 @@ def test_what_is_set_reaches_python_and_dbt_alike(
     assert variables["as_of"] == "2024-12-31"
     assert variables["systems"] == ["crm", "ravenstack"]
     assert variables["trial_policy"] == "exclude"
+
+
+@pytest.mark.parametrize(
+    ("policy", "value"),
+    [
+        ("publish_comments", "None"),
+        ("publish_comments", False),
+        ("trial_policy", None),
+        ("on_failed_export", "Hold"),
+        ("first_day", "2020-13-01"),
+        ("reporting_timezone", ["UTC"]),
+        ("past_due_grace_days", None),
+    ],
+)
+def test_a_default_that_makes_no_sense_is_refused_like_a_value_of_vars(
+    policy: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())
+    project["vars"][policy] = value
+    shutil.copytree(DBT_DIR / "seeds", tmp_path / "seeds")
+    (tmp_path / "dbt_project.yml").write_text(yaml.safe_dump(project))
+    monkeypatch.setattr(settings, "DBT_DIR", tmp_path)
+    sentence = rf"dbt/dbt_project.yml sets {policy} to {re.escape(repr(value))}, which is not "
+    with pytest.raises(settings.SettingsError, match=sentence):
+        settings.current()
 
 
 def test_every_policy_has_a_default_and_a_description() -> None:

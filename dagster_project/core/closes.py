@@ -15,8 +15,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster_project.core.engine import literal
 from dagster_project.core.lake import Lake
-from dagster_project.core.rows import literal
 
 if TYPE_CHECKING:
     import duckdb

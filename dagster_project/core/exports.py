@@ -65,8 +65,9 @@ class Export:
 
 @cache
 def _reader_source() -> str:
-    modules = (Path(__file__).with_name(f"{name}.py") for name in ("extraction", "files", "rows"))
-    return "\n".join(module.read_text(encoding="utf-8") for module in modules)
+    modules = ("engine", "extraction", "files", "rows")
+    paths = (Path(__file__).with_name(f"{name}.py") for name in modules)
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def load_exports(staging_dir: Path) -> dict[str, Export]:

@@ -24,6 +24,7 @@ from typing import Any
 
 import duckdb
 
+from dagster_project.core.engine import engine, file_literal, identifier, literal
 from dagster_project.core.exports import Export
 from dagster_project.core.files import (
     MOST_COLUMNS,
@@ -43,16 +44,8 @@ from dagster_project.core.ledger import (
     landed_stats,
     sha256_of,
 )
-from dagster_project.core.machine import engine, is_of_the_machine, sentence
-from dagster_project.core.rows import (
-    SQL_TYPES,
-    file_literal,
-    identifier,
-    judged,
-    literal,
-    raw_text,
-    source_of,
-)
+from dagster_project.core.machine import is_of_the_machine, sentence
+from dagster_project.core.rows import SQL_TYPES, judged, raw_text, source_of
 
 # MOST_COLUMNS names of this length fit in a line of the ledger that DuckDB reads (16 MB).
 _LONGEST_NAME = 200
@@ -132,9 +125,10 @@ class Extractor:
     def extract_day(self, export: Export, day: date) -> Extraction:
         """Extract a landed day, replacing its raw data whole; returns the ledger line it appended.
 
-        If the files are at fault, raw stays as it was. Order of commit: rejects, data, ledger; a
-        kill in between leaves the day stale, to be extracted again. So does what this raises of the
-        machine or of a defect, but it says so in the ledger. Raises GoneError where nothing landed.
+        If the files are at fault, raw stays as it was. Order of commit: where raw holds the day, a
+        line of the ledger that it is to be replaced; rejects, data, the line that it is. A kill in
+        between leaves the day stale, to be extracted again. So does what this raises of the machine
+        or of a defect, but it says so in the ledger. Raises GoneError where nothing landed.
         """
         folder = self._lake.landing(export.system, export.name)
         paths = self._lake.landed_day(export.system, export.name, day)
@@ -150,8 +144,8 @@ class Extractor:
             max_reject_share=self._rules.max_reject_share,
             max_unpacked_bytes=self._rules.max_unpacked_bytes,
         )
-        self._work.mkdir()
         stats = landed_stats(folder, paths)
+        self._work.mkdir()
         # Beside the first reading of the files: hashing lets go of the interpreter.
         hashing = self._hasher.submit(lambda: [sha256_of(path) for path in paths])
         try:
@@ -164,6 +158,10 @@ class Extractor:
             hashing.result()
             if landed_stats(folder, paths) != stats:
                 raise FileFault("the files changed while they were read")
+            if self._lake.raw_day(export.system, export.name, day).exists():
+                # Killed from here on, the day is new, even if the files come back that raw was of.
+                killed = replace(line, error="the extraction was killed", landed=_unread(stats))
+                append_to_ledger(self._lake, killed)
             reasons = self._commit(export, day, counts)
             line = replace(line, status="ok", **vars(counts), reasons=reasons, drift=drift)
         except Exception as error:
@@ -180,8 +178,7 @@ class Extractor:
                 error = FileFault("DuckDB breaks down over the files")
             if not isinstance(error, FileFault):
                 # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
-                unread = tuple(Landed(*stat, "") for stat in stats)
-                line = replace(line, error=_broken_off(error), landed=unread)
+                line = replace(line, error=_broken_off(error), landed=_unread(stats))
                 with suppress(OSError):
                     append_to_ledger(self._lake, line)
                 raise
@@ -474,6 +471,11 @@ def is_declared(export: Export, lake: Lake) -> bool:
     """Whether raw holds the typed empty table of this contract (see Extractor.ensure_empty)."""
     stamp = lake.raw_empty(export.system, export.name).with_suffix(".contract")
     return stamp.exists() and stamp.read_text(encoding="utf-8") == export.fingerprint
+
+
+def _unread(stats: Sequence[tuple[str, int, int, int]]) -> tuple[Landed, ...]:
+    """Files of which nobody knows what raw holds: without hashes, so that their day stays new."""
+    return tuple(Landed(*stat, "") for stat in stats)
 
 
 def _broken_off(error: Exception) -> str:

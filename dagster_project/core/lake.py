@@ -33,8 +33,13 @@ class Lake:
         if not self.root.is_absolute():
             raise ValueError(f"the data folder must be an absolute path: {self.root}")
 
+    @property
+    def landings(self) -> Path:
+        """Folder of all landing folders."""
+        return self.root / "landing"
+
     def landing(self, system: str, export: str) -> Path:
-        return self.root / "landing" / system / export
+        return self.landings / system / export
 
     def raw(self, system: str, export: str) -> Path:
         """Folder of an export's raw days; `<raw>/*/*.parquet` is every day and the empty table."""
@@ -116,11 +121,11 @@ class Lake:
 
         Raises OSError where landing itself may not be read, of which glob says nothing.
         """
-        if (self.root / "landing").is_dir():
-            next((self.root / "landing").iterdir(), None)
+        if self.landings.is_dir():
+            next(self.landings.iterdir(), None)
         return sorted(
             (export.parent.name, export.name)
-            for export in (self.root / "landing").glob("*/*")
+            for export in self.landings.glob("*/*")
             if export.is_dir() and not _is_ignored(export.name)
         )
 

@@ -80,6 +80,11 @@ class Extraction:
         return self.status == "ok"
 
     @property
+    def has_broken_off(self) -> bool:
+        """Whether it came to no end, so that nobody knows what its files hold."""
+        return not self.is_ok and not all(part.sha256 for part in self.landed)
+
+    @property
     def notice(self) -> str:
         """`error` without what it quotes of a file, for eyes outside; the name of the file that
         it begins with may hold brackets."""

@@ -5,13 +5,7 @@ but for what quotes a cell, in which anything may stand.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-Engine = Mapping[str, str | int]
-# For every DuckDB that writes: a statement that fails while threads of its own still write its file
-# may wait for them for ever (duckdb/duckdb issue 23885), so none writes aside.
-ENGINE: Engine = {"async_threads": 0}
+from collections.abc import Callable
 
 _FULL = re.compile("No space left|Disk quota|disk is full|disk full|File too large", re.I)
 _FORBIDDEN = re.compile("Read-only|Permission denied|readonly database|Operation not permitted")
@@ -32,12 +26,6 @@ _SAID_OF_DATA = re.compile(
     r"|Not implemented) Error:.*$",
     re.MULTILINE,
 )
-
-
-def engine(memory_limit: str, spill: Path) -> Engine:
-    """The configuration of a DuckDB: what does not fit into its memory is spilled to `spill`, and
-    not beside the program or the file that it opens."""
-    return {**ENGINE, "memory_limit": memory_limit, "temp_directory": str(spill)}
 
 
 def is_of_the_machine(error: BaseException) -> bool:

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster_project.core.engine import ENGINE, Engine, literal
 from dagster_project.core.lake import sync
-from dagster_project.core.machine import ENGINE, Engine
-from dagster_project.core.rows import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,12 +94,13 @@ def publish(
 
 
 def current_release(published: Path) -> Mapping[str, str | None]:
-    """The fields of the current release, as text; empty if nothing was published yet."""
+    """The fields of the current release, as text; empty if nothing was published yet, or if what
+    says what was is damaged."""
     try:
         facts: Mapping[str, str | None] = json.loads(
             (published / "current" / "release.json").read_text()
         )
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return facts
 
@@ -179,4 +179,5 @@ def sweep(published: Path) -> None:
         if left.is_symlink():
             left.unlink()
         else:
-            shutil.rmtree(left)
+            # What cannot be removed is in nobody's way; make doctor tells of it.
+            shutil.rmtree(left, ignore_errors=True)

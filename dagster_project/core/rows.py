@@ -4,10 +4,9 @@ Text in, text out: nothing here runs a query. Names come from contracts and file
 quoted; a value of an export never becomes SQL.
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from dagster_project.core.engine import file_literal, identifier, literal
 from dagster_project.core.exports import Column, Export
 from dagster_project.core.files import Part
 
@@ -49,19 +48,6 @@ NATIVE = {
 _FLOATING = {"FLOAT", "DOUBLE"}
 # What a writer that marks no column as text leaves of one; or no text at all.
 _BYTES = "BLOB"
-
-
-def identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def file_literal(path: Path) -> str:
-    """A path as a literal that DuckDB's globbing leaves alone."""
-    return literal(re.sub(r"([\[\]*?])", r"[\1]", str(path)))
 
 
 def source_of(parts: Sequence[Part], *, is_careful: bool = False) -> str:

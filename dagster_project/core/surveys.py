@@ -230,6 +230,7 @@ def classes(responses: pl.LazyFrame, survey_types: pl.LazyFrame) -> pl.LazyFrame
             "survey_type",
             "metric",
             "account_id",
+            pl.col("respondent_id").is_null().alias("is_anonymous"),
             "channel",
             "score",
             pl.when(counts & _is_favourable(pl.col("score")))

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from dagster_project.core.engine import Engine
 from dagster_project.core.lake import Lake
-from dagster_project.core.machine import Engine
 
 # Where no accounts export ever arrived nothing has happened yet, and every derived table is empty.
 BEFORE_EVERYTHING = dt.date(1900, 1, 1)

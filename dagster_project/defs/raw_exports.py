@@ -53,23 +53,32 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
     def extracted(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
-        failed = []
-        with passing_faults(context), Extractor(_lake, _rules, _settings.memory_limit) as extractor:
-            extractor.ensure_empty(export)
-            for day in _days(context, export):
-                try:
-                    attempt = extractor.extract_day(export, day)
-                except GoneError:
-                    _leave(context, [day], "gone since it was listed")
-                    continue
-                if attempt.is_ok:
-                    yield _materialization(key, attempt)
-                else:
-                    failed.append(attempt)
-        for finding in arrivals.review(export.system, export.name, read_ledger(_lake)):
-            yield _check_result(finding)
+        failed: list[Extraction] = []
+        broken_off: dict[date, Exception] = {}
+        with passing_faults(context):
+            with Extractor(_lake, _rules, _settings.memory_limit) as extractor:
+                extractor.ensure_empty(export)
+                for day in _days(context, export):
+                    try:
+                        attempt = extractor.extract_day(export, day)
+                    except GoneError:
+                        _leave(context, [day], "gone since it was listed")
+                    except Exception as error:
+                        # The days behind it may be well; where a second one breaks off, nothing is.
+                        broken_off[day] = error
+                        if len(broken_off) > 1:
+                            break
+                    else:
+                        if attempt.is_ok:
+                            yield _materialization(key, attempt)
+                        else:
+                            failed.append(attempt)
+            for finding in arrivals.review(export.system, export.name, read_ledger(_lake)):
+                yield _check_result(finding)
+            _turn_red(context, [*(attempt.landing_date for attempt in failed), *broken_off])
+            if broken_off:
+                raise next(iter(broken_off.values()))
         if failed:
-            _turn_red(context, failed)
             raise dg.Failure(
                 " ".join(f"{attempt.landing_date}: {attempt.error}" for attempt in failed),
                 metadata={UNQUOTED: "; ".join(f"{it.landing_date}: {it.notice}" for it in failed)},
@@ -80,12 +89,12 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
 
 
 def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
+    ledger = read_ledger(_lake)
+    known = days_of(ledger, export.system, export.name).items()
     if not context.has_partition_key and not context.has_partition_key_range:
-        ledger = read_ledger(_lake)
         days = stale_days(export, _lake, ledger, _rules)
         if context.retry_number:
             # Days that failed before the step broke off are new no more, and have yet to be told.
-            known = days_of(ledger, export.system, export.name).items()
             failed = {day for day, state in known if not state.newest.is_ok}
             failed &= _lake.landed_days(export.system, export.name).keys()
             days = sorted({*days, *failed})
@@ -97,6 +106,9 @@ def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
             context.log.warning(f"Nothing has landed for {spans(missing)}.")
             # Dagster ties every chosen day to this run; these are not to turn red with another.
             _tie(context, missing, RUNLESS_RUN_ID)
+    # Those that broke off last, so that they hold up no other, however often.
+    broke_off = {day for day, state in known if state.newest.has_broken_off}
+    days = sorted(days, key=lambda day: (day in broke_off, day))
     settled = settling.settled(export, _lake, days, _settings.integer("settle_seconds"))
     if moving := [day for day in days if day not in settled]:
         _leave(context, moving, "being written still")
@@ -136,15 +148,15 @@ def _check_result(finding: arrivals.Finding) -> dg.AssetCheckResult:
     )
 
 
-def _turn_red(context: dg.AssetExecutionContext, failed: Sequence[Extraction]) -> None:
-    """Tie the failed days to this run, so that they and no others show as failed.
+def _turn_red(context: dg.AssetExecutionContext, days: Sequence[date]) -> None:
+    """Tie the days that failed to this run, so that they and no others show as failed.
 
     Dagster does so for chosen partitions when it creates a run; without chosen ones no day is tied
     to it. Choosing a whole span instead would turn each day in it red that is unchanged or never
     landed.
     """
     if not context.run.is_partitioned:
-        _tie(context, [attempt.landing_date for attempt in failed], context.run.run_id)
+        _tie(context, days, context.run.run_id)
 
 
 def _tie(context: dg.AssetExecutionContext, days: Sequence[date], run_id: str) -> None:
