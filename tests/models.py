@@ -5,10 +5,12 @@ own order, over tables that stand in for the raw files. Does not belong here: an
 """
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +64,7 @@ DERIVED = {
         "survey_type": "varchar",
         "metric": "varchar",
         "account_id": "varchar",
+        "is_anonymous": "boolean",
         "channel": "varchar",
         "score": "integer",
         "score_class": "varchar",
@@ -161,6 +164,45 @@ class CompileModels(Protocol):
 
 def rows_of(database: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
     return pl.DataFrame(database.sql(f"from marts.{mart}")).to_dicts()
+
+
+def is_close(value: Any, expected: Any, tolerance: float) -> bool:
+    if isinstance(expected, Decimal | float) and value is not None:
+        # Money agrees to `tolerance`; a rate may have a hundredth of a cent under its line.
+        relative = 10 * tolerance if isinstance(expected, float) else 1e-9
+        return math.isclose(float(value), float(expected), rel_tol=relative, abs_tol=tolerance)
+    return bool(value == expected)
+
+
+def differences(
+    mart: Sequence[Row], expected: Sequence[Row], keys: Sequence[str], tolerance: float
+) -> list[str]:
+    """Every cell that differs, rows told apart by those of `keys` that the mart has.
+
+    Rows that only the mart has must hold but zeros and nulls in the columns that are expected.
+    """
+    keys = [name for name in keys if name in (expected or mart or [{}])[0]]
+    found = {tuple(row[name] for name in keys): row for row in mart}
+    wanted = {tuple(row[name] for name in keys): row for row in expected}
+    extra = found.keys() - wanted.keys()
+    measures = [name for name in (expected or mart or [{}])[0] if name not in keys]
+    return [
+        *(f"missing {key}" for key in wanted.keys() - found.keys()),
+        *(f"extra {key}" for key in extra if not _is_empty(found[key], measures)),
+        *(
+            f"{key} {column}: {found[key][column]} instead of {cell}"
+            for key in wanted.keys() & found.keys()
+            for column, cell in wanted[key].items()
+            if not is_close(found[key][column], cell, tolerance)
+        ),
+    ]
+
+
+def _is_empty(row: Row, columns: Sequence[str]) -> bool:
+    cells = [row[column] for column in columns]
+    return not any(
+        cell for cell in cells if isinstance(cell, int | Decimal) and not isinstance(cell, bool)
+    )
 
 
 @cache

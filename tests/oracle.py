@@ -30,6 +30,7 @@ LARGEST = 10
 SLICED_BY = ("segment", "country", "acquisition_channel")
 WHOLE_UNITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
+TEN_THOUSANDTHS = "CLF UYW"
 MONTHS_PER_INTERVAL = {
     "year": Fraction(1, 12),
     "month": Fraction(1),
@@ -87,7 +88,8 @@ def round_money(amount: Fraction) -> Decimal:
 
 def minor_digits(currency: str) -> int:
     """Decimals of the currency's minor unit by ISO 4217."""
-    return 0 if currency in WHOLE_UNITS.split() else 3 if currency in THOUSANDTHS.split() else 2
+    units = {0: WHOLE_UNITS, 3: THOUSANDTHS, 4: TEN_THOUSANDTHS}
+    return next((digits for digits, names in units.items() if currency in names.split()), 2)
 
 
 def ratio(numerator: Decimal | int, denominator: Decimal | int) -> float | None:

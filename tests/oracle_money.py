@@ -324,6 +324,8 @@ def trial_times(book: Book) -> dict[str, list[tuple[datetime, datetime]]]:
     times: dict[str, list[tuple[datetime, datetime]]] = {}
     for row in book.world.subscriptions:
         start, until = row["started_at"], row["trial_end_at"]
+        if is_void(row):
+            continue
         if row["status"] == "trialing":
             end = row["ended_at"] or until or NEVER
         elif until is not None and until > start:
@@ -344,12 +346,25 @@ def trial_times(book: Book) -> dict[str, list[tuple[datetime, datetime]]]:
     return joined
 
 
+def is_void(row: Row) -> bool:
+    return row["status"] == "canceled" and row["ended_at"] is None
+
+
+def was_paid_before(row: Row, lines: Sequence[Line]) -> bool:
+    """Whether an earlier row of the subscription was paid for, so that this one is but late."""
+    return any(
+        line.is_paid
+        and line.row["subscription_id"] == row["subscription_id"]
+        and line.row["started_at"] < row["started_at"]
+        for line in lines
+    )
+
+
 def failed_payments(book: Book, name: str) -> list[datetime]:
     """When each row of the account began to be due that nobody paid for, whatever the grace."""
     due = []
     for row in book.world.subscriptions:
-        is_void = row["status"] == "canceled" and row["ended_at"] is None
-        if row["account_id"] != name or is_void or not is_overdue(row):
+        if row["account_id"] != name or is_void(row) or not is_overdue(row):
             continue
         if row["status"] in ("trialing", "paused") or monthly_amount(row, book.policies) <= 0:
             continue
@@ -371,8 +386,9 @@ def trial_conversion(book: Book, window: int = 30) -> list[dict[str, Any]]:
     cohorts: dict[date, list[tuple[datetime, datetime | None, bool]]] = {}
     for name, times in trial_times(book).items():
         own = [line for line in lines.get(name, []) if line.item.monthly > 0]
+        paying = [line for line in own if line.is_paid or was_paid_before(line.row, own)]
         for start, end in times:
-            if any(li.is_paid and li.paid_from <= start < li.end for li in own):
+            if any(li.paid_from <= start < li.end for li in paying):
                 continue
             paid = [li.paid_from for li in own if li.is_paid and li.paid_from >= start]
             failed = [due for due in failed_payments(book, name) if due >= start]

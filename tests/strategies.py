@@ -15,12 +15,13 @@ from oracle import Policies, World
 from worked_examples import account, order, rate, subscription
 
 FIRST_DAY = date(2023, 11, 28)
-CURRENCIES = ["USD", "USD", "USD", "EUR", "EUR", "JPY", "KWD", "XAU"]
+CURRENCIES = ["USD", "USD", "USD", "EUR", "EUR", "JPY", "KWD", "CLF", "XAU"]
 """XAU never has a rate."""
 RATES = {
     "EUR": ["1.05", "1.1", "1.123456"],
     "JPY": ["0.0067", "0.0071"],
     "KWD": ["3.25", "3.3"],
+    "CLF": ["38.5", "39.25"],
 }
 STATUSES = ["active", "active", "active", "active", "trialing", "past_due", "paused", "canceled"]
 GAPS = [timedelta(0)] * 5 + [

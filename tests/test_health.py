@@ -74,6 +74,7 @@ def survey_answer(account_id: str, score_class: str, day: date = JUNE) -> Row:
         "survey_type": "nps",
         "metric": "nps",
         "account_id": account_id,
+        "is_anonymous": False,
         "channel": None,
         "score": 9,
         "score_class": score_class,
@@ -390,6 +391,24 @@ def test_what_has_stopped_landing_is_no_silence_of_customers(
         assert june == dict.fromkeys(weights)
 
 
+@pytest.mark.parametrize("is_landed", [True, False])
+def test_an_export_that_landed_without_a_row_tells_of_none(
+    compile_models: CompileModels, is_landed: bool
+) -> None:
+    exports = [("support", "tickets"), ("crm", "desired_outcomes")] if is_landed else []
+    world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
+    tables = {
+        "lake__extractions": [
+            landed(system, export, AS_OF)
+            for system, export in [("crm", "accounts"), ("billing", "subscriptions"), *exports]
+        ]
+    }
+    [whole] = built(compile_models, world, tables)["mart_account_360"]
+    counts = ("tickets_90d", "open_tickets", "open_escalations", "desired_outcomes",
+              "achieved_outcomes", "overdue_outcomes")  # fmt: skip
+    assert {name: whole[name] for name in counts} == dict.fromkeys(counts, 0 if is_landed else None)
+
+
 def test_days_past_due_are_days_of_the_reporting_time_zone(compile_models: CompileModels) -> None:
     # In Los Angeles it is the evening of the 29th.
     overdue = subscription("S", START, status="past_due", past_due_since=datetime(2024, 6, 30, 5))
@@ -437,6 +456,22 @@ def test_health_is_frozen_at_churn(compile_models: CompileModels) -> None:
     assert (row["health_score"], row["band"], row["is_paying"]) == (0, "red", False)
     assert row["frozen_at"] == datetime(2024, 4, 10)
     assert row["scored_period_start"] == date(2024, 3, 1)
+
+
+@pytest.mark.parametrize(("is_anonymous", "answer", "score"), [(False, 9, 100), (True, None, None)])
+def test_an_anonymous_answer_says_nothing_of_its_account(
+    compile_models: CompileModels, is_anonymous: bool, answer: int | None, score: int | None
+) -> None:
+    world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
+    tables = {
+        "derived__survey_responses": [
+            survey_answer("A", "favourable") | {"is_anonymous": is_anonymous}
+        ],
+        "seeds__health_weights": [component("survey_answers", 1, 0, 100)],
+    }
+    marts = built(compile_models, world, tables)
+    [whole] = marts["mart_account_360"]
+    assert (whole["last_nps_answer"], whole["health_score"]) == (answer, score)
 
 
 def test_an_override_stands_beside_the_score(compile_models: CompileModels) -> None:

@@ -124,12 +124,13 @@ def test_24_ten_percent_churn_in_a_quarter_is_3_45_percent_a_month_and_34_39_per
         ({"quantity": 3, "unit_amount_minor": 1000, "discount_percent": Decimal("12.5")}, "26.25"),
         ({"unit_amount_minor": 1000, "currency": "KWD"}, "2"),
         ({"unit_amount_minor": 1000, "currency": "JPY"}, "2000"),
+        ({"unit_amount_minor": 1000, "currency": "CLF"}, "0.2"),
     ],
 )
 def test_a_monthly_amount_is_rounded_once_in_the_base_currency(
     columns: dict[str, Any], expected: str
 ) -> None:
-    rates = [rate(JAN, currency, "2") for currency in ("KWD", "JPY")]
+    rates = [rate(JAN, currency, "2") for currency in ("KWD", "JPY", "CLF")]
     world = of(date(2024, 1, 31), subscription("S", JAN, **columns), fx_rates=rates)
     assert closing(world, JAN) == [Decimal(expected)]
 

@@ -1,17 +1,17 @@
 """The revenue marts, as dbt compiles them, against the plain-Python oracle."""
 
-import math
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
-from decimal import Decimal
+from datetime import date, datetime
 from typing import Any
 
+import duckdb
 import oracle
 import pytest
 import ravenstack
 from hypothesis import HealthCheck, given, settings
-from models import CompileModels, contracts, rows_of
+from jinja2 import Environment
+from models import DBT_DIR, CompileModels, contracts, differences, is_close, rows_of
 from oracle import Policies, World
 from strategies import worlds
 from worked_examples import (
@@ -49,42 +49,6 @@ COMPUTED: dict[str, Callable[[oracle.Book], list[dict[str, Any]]]] = {
 }
 
 
-def is_close(value: Any, expected: Any, tolerance: float) -> bool:
-    if isinstance(expected, Decimal | float) and value is not None:
-        # Money agrees to `tolerance`; a rate may have a hundredth of a cent under its line.
-        relative = 10 * tolerance if isinstance(expected, float) else 1e-9
-        return math.isclose(float(value), float(expected), rel_tol=relative, abs_tol=tolerance)
-    return bool(value == expected)
-
-
-def differences(
-    mart: list[dict[str, Any]], expected: list[dict[str, Any]], tolerance: float = 1e-9
-) -> list[str]:
-    """Every cell that differs; rows that only the mart has must hold but zeros and nulls."""
-    keys = [name for name in KEYS if name in (expected or mart or [{}])[0]]
-    found = {tuple(row[name] for name in keys): row for row in mart}
-    wanted = {tuple(row[name] for name in keys): row for row in expected}
-    extra = found.keys() - wanted.keys()
-    return [
-        *(f"missing {key}" for key in wanted.keys() - found.keys()),
-        *(f"extra {key}" for key in extra if not _is_empty(found[key])),
-        *(
-            f"{key} {column}: {found[key][column]} instead of {cell}"
-            for key in wanted.keys() & found.keys()
-            for column, cell in wanted[key].items()
-            if not is_close(found[key][column], cell, tolerance)
-        ),
-    ]
-
-
-def _is_empty(row: dict[str, Any]) -> bool:
-    return not any(
-        cell
-        for column, cell in row.items()
-        if column not in KEYS and isinstance(cell, int | Decimal) and not isinstance(cell, bool)
-    )
-
-
 @pytest.mark.parametrize(
     "example", [*WORKED_EXAMPLES, *FAULTS, *FURTHER_COLUMNS], ids=lambda example: example.name
 )
@@ -100,6 +64,24 @@ def test_worked_example(example: Example, compile_models: CompileModels) -> None
     assert len(rows) == 1
     for column, expected in example.expected.items():
         assert is_close(rows[0][column], expected, 5e-5), f"{column}: {rows[0][column]}"
+
+
+@pytest.mark.parametrize(
+    ("zone", "last_day_begins", "ends"),
+    [
+        ("UTC", datetime(2024, 1, 31), datetime(2024, 2, 1)),
+        ("Asia/Tokyo", datetime(2024, 1, 30, 15), datetime(2024, 1, 31, 15)),
+        ("America/New_York", datetime(2024, 1, 31, 5), datetime(2024, 2, 1, 5)),
+        ("Europe/Berlin", datetime(2024, 3, 30, 23), datetime(2024, 3, 31, 22)),
+    ],
+)
+def test_an_inclusive_end_is_the_midnight_after_it_in_the_zone_of_its_contract(
+    zone: str, last_day_begins: datetime, ends: datetime
+) -> None:
+    macros = (DBT_DIR / "macros" / "time.sql").read_text()
+    call = "{{ next_midnight('$1::timestamp', zone) }}"
+    sql = Environment().from_string(macros + call).render(zone=zone)
+    assert duckdb.execute(f"select {sql}", [last_day_begins]).fetchone() == (ends,)
 
 
 POLICIES = {
@@ -147,7 +129,7 @@ def test_random_worlds_agree_with_the_oracle(
             # What ended in the month ends together here, and with the free time after what was
             # paid; there each at its own instant, so that other cancellations explain it.
             expected = [{k: v for k, v in row.items() if k not in WHO_ENDED_IT} for row in expected]
-        assert not differences(marts[mart], expected, 1e-4), mart
+        assert not differences(marts[mart], expected, KEYS, 1e-4), mart
 
 
 def test_months_that_the_orders_export_has_not_told_of_have_no_cells(
@@ -197,6 +179,6 @@ def test_ravenstack_bridge_agrees_with_the_oracle_to_the_cent(
         bridge = rows_of(database, "mart_mrr_bridge")
         assert not models.broken_identities(database)
     book = oracle.keep_book(ravenstack.world(), policies)
-    assert not differences(bridge, oracle.mrr_bridge(book))
+    assert not differences(bridge, oracle.mrr_bridge(book), KEYS, 1e-9)
     months = sorted(row["period_start"] for row in bridge if row["slice_dimension"] == "total")
     assert months == [date(2023 + index // 12, index % 12 + 1, 1) for index in range(24)]

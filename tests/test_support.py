@@ -390,6 +390,26 @@ def test_example_29_ticket_csat_is_eight_good_of_ten_rated_however_many_were_off
     row = month_of(compile_models, rows, MARCH)
     assert (row["tickets"], row["rated"], row["satisfied"]) == (35, 10, 8)
     assert row["ticket_csat"] == pytest.approx(0.8)
+    # Wilson (1927), as statsmodels' proportion_confint tells it.
+    assert row["ticket_csat_ci_low"] == pytest.approx(0.490162, abs=1e-4)
+    assert row["ticket_csat_ci_high"] == pytest.approx(0.943318, abs=1e-4)
+
+
+def test_a_version_without_updated_at_is_as_old_as_the_end_of_its_landing_day(
+    compile_models: CompileModels,
+) -> None:
+    # That is 15:00 UTC in Tokyo.
+    first = ticket("T", IN_MARCH, status="open", landing_date=date(2024, 3, 10))
+    second = ticket("T", IN_MARCH, status="solved", landing_date=date(2024, 3, 11),
+                    updated_at=datetime(2024, 3, 10, 20))  # fmt: skip
+    found = tickets(compile_models, [first, second], reporting_timezone="Asia/Tokyo")
+    assert found["T"]["status"] == "solved"
+
+
+def test_a_priority_may_hold_an_apostrophe(compile_models: CompileModels) -> None:
+    rows = [ticket("T", IN_MARCH, priority="don't wait"), ticket("U", IN_MARCH, priority="high")]
+    found = tickets(compile_models, rows, high_priorities="don't wait, urgent")
+    assert {name: row["is_high_priority"] for name, row in found.items()} == {"T": True, "U": False}
 
 
 def test_without_a_rating_ticket_csat_is_null(compile_models: CompileModels) -> None:

@@ -129,6 +129,15 @@ rule_sets = st.sampled_from(
 )
 
 
+def test_an_event_may_hold_an_apostrophe(compile_models: CompileModels) -> None:
+    names = {"login_event": "it's me", "key_event": "it's done"}
+    models = compile_models(Policies(), ("int_usage__account_days",), **names)
+    events = landed([event("E", at(AS_OF, 9), event_name="it's done")])
+    with closing(models.build(World(AS_OF, accounts=ACCOUNTS), product__events=events)) as database:
+        [day] = rows(database, "intermediate.int_usage__account_days")
+    assert (day["logins"], day["key_actions"]) == (0, 1)
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=deliveries(), rules=rule_sets)
 def test_usage_equals_a_count_by_hand(

@@ -22,14 +22,14 @@
 
 
 {#- The newest version of each key over all landing days: updated_at where a row has one, else the end of
-    its landing day. -#}
+    its landing day in the reporting time zone. -#}
 {% macro newest_version(system, export, key, updated_at = none, with_system = false) %}
     select {{ "'" ~ system ~ "' as system, " if with_system }}* exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
     where landing_date <= {{ as_of_date() }}
     qualify row_number() over (
         partition by {{ key }}
-        order by {% if updated_at %}coalesce({{ updated_at }}, landing_date + 1) desc, {% endif %}landing_date desc
+        order by {% if updated_at %}coalesce({{ updated_at }}, {{ day_start('landing_date + 1') }}) desc, {% endif %}landing_date desc
     ) = 1
 {% endmacro %}
 

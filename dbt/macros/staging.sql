@@ -4,25 +4,29 @@
 
 
 {#- Minor units of a currency as exact decimals of its major unit; null beyond what they hold. ISO 4217 gives most currencies two
-    decimals; those listed have none or three. -#}
+    decimals; those listed have none, three or four. -#}
 {% macro major_units(amount_minor, currency) -%}
     cast(
-        try_cast({{ amount_minor }} as decimal(35, 0)) * case
-            when {{ currency }} in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') then 1.000
-            when {{ currency }} in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.001
-            else 0.010
+        try_cast({{ amount_minor }} as decimal(34, 0)) * case
+            when {{ currency }} in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') then 1.0000
+            when {{ currency }} in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.0010
+            when {{ currency }} in ('CLF', 'UYW') then 0.0001
+            else 0.0100
         end
-        as decimal(38, 3)
+        as decimal(38, 4)
     )
 {%- endmacro %}
 
 
 {#- The end of a period as an excluded instant: a source whose contract declares inclusive end dates
-    means the whole of that day. -#}
+    means the whole of that day; of a timestamp the day in the zone that the contract declares. -#}
 {% macro half_open_end(column, system, export) -%}
-    {%- set contract = graph.sources["source." ~ project_name ~ "." ~ system ~ "." ~ export].config.meta if execute else {} -%}
-    {%- if contract.get("end_date_is_inclusive") -%}
-    date_trunc('day', cast({{ column }} as timestamp)) + interval 1 day
+    {%- set source = graph.sources["source." ~ project_name ~ "." ~ system ~ "." ~ export] if execute else {"config": {"meta": {}}} -%}
+    {%- set contract = source.config.meta -%}
+    {%- if contract.get("end_date_is_inclusive") and source.columns[column].data_type == "date" -%}
+    cast({{ column }} + 1 as timestamp)
+    {%- elif contract.get("end_date_is_inclusive") -%}
+    {{ next_midnight(column, contract.get("time_zone", "UTC")) }}
     {%- else -%}
     cast({{ column }} as timestamp)
     {%- endif -%}

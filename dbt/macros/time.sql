@@ -21,6 +21,12 @@
 {%- endmacro %}
 
 
+{#- The UTC instant at which the day of a zone ends that holds a UTC timestamp. -#}
+{% macro next_midnight(utc_timestamp, zone) -%}
+    timezone('UTC', timezone('{{ zone }}', date_trunc('day', timezone('{{ zone }}', timezone('UTC', {{ utc_timestamp }}))) + interval 1 day))
+{%- endmacro %}
+
+
 {% macro as_of_date() -%}
     (select as_of_date from {{ ref("int_quality__as_of") }})
 {%- endmacro %}

@@ -44,7 +44,7 @@ from hours
 where coalesce(time_zone, '') not in (select name from pg_timezone_names())
 union all
 select
-    '{{ var("default_calendar") }}',
+    {{ text(var("default_calendar")) }},
     null,
     'the policy default_calendar names a calendar that is not in the seed',
-where '{{ var("default_calendar") }}' not in (select calendar from hours)
+where {{ text(var("default_calendar")) }} not in (select calendar from hours)

@@ -34,7 +34,7 @@ select
     coalesce({{ count }}, 0) as {{ count }},
     {%- endfor %}
     {%- for amount in ["due_value", "achieved_value"] %}
-    coalesce({{ amount }}, 0)::decimal(38, 3) as {{ amount }},
+    coalesce({{ amount }}, 0)::decimal(38, 4) as {{ amount }},
     {%- endfor %}
     months.is_complete_period,
     months.period_start,

@@ -21,7 +21,6 @@ states as (
         first_uses.feature,
         months.period_start,
         uses.first_used_date is not null as is_used,
-        coalesce(uses.weeks_used, 0) as weeks_used,
         case
             when uses.weeks_used >= {{ var("feature_adopted_weeks") }} then 'adopted'
             when uses.account_id is null and first_uses.first_adopted_month < months.period_start then 'dropped'
@@ -58,7 +57,6 @@ select
     state,
     is_paying,
     is_used,
-    weeks_used,
 from told
 -- Who may not use it and does not is of no interest.
 where entitlement = 'entitled' or is_used or (entitlement = 'unknown' and is_paying)

@@ -1,17 +1,8 @@
 -- Every close at which an account pays, judged by the rule of then and by the rule of now: where the two
 -- differ, the rule has changed; where one of them moves, the customer has.
 {%- set share_of_subjects = var("min_share_of_users") or 1 %}
-with rules as (
-    select * replace (cast(min_share_of_sessions as decimal(9, 6)) as min_share_of_sessions),
-    from {{ ref('adoption_rules') }}
-),
-
-months as (
-    select
-        period_start,
-        close_at,
-        close_date,
-        {{ week_start_of('close_date') }} as window_to,
+with months as (
+    select period_start, close_at, close_date,
     from {{ ref('int_quality__months') }}
 ),
 
@@ -30,7 +21,7 @@ segment_rules as (
     ) as segments
     cross join months
     cross join (select unnest(['then', 'now']) as rule_basis) as bases
-    inner join rules
+    inner join {{ ref('adoption_rules') }} as rules
         on
             coalesce(rules.segment, segments.segment) = segments.segment
             and rules.valid_from < if(bases.rule_basis = 'then', months.close_date, {{ as_of_date() }} + 1)
@@ -46,7 +37,6 @@ closes as (
         paying.period_start,
         slices.slice_value as segment,
         months.close_date,
-        months.window_to,
         date_diff('day', {{ local_date('spells.started_at') }}, months.close_date) as tenure_days,
     from {{ ref('int_revenue__account_months') }} as paying
     inner join months using (period_start)
@@ -62,7 +52,6 @@ judged_by as (
         closes.*,
         bases.rule_basis,
         segment_rules.* exclude (segment, period_start, rule_basis),
-        closes.window_to - 7 * segment_rules.window_weeks::integer as window_from,
     from closes
     cross join (select unnest(['then', 'now']) as rule_basis) as bases
     left join segment_rules using (segment, period_start, rule_basis)
@@ -141,8 +130,6 @@ select
     eligibility_reason,
     if(eligibility_reason is null, is_fulfilled, null) as is_fully_adopted,
     tenure_days,
-    window_from,
-    window_to,
     -- What was not told is not zero.
     {%- for measure in ["window_weeks", "window_logins", "weeks_reached", "window_sessions", "window_key_sessions"] %}
     if(are_logins_told, {{ measure }}, null) as {{ measure }},

@@ -123,7 +123,7 @@ subjects as (
         rule_weeks.rule_version,
         rule_weeks.segment as rule_segment,
         any_value(min_weeks) as min_weeks,
-        any_value(min_share_of_sessions)::decimal(9, 6) as min_share_of_sessions,
+        any_value(min_share_of_sessions) as min_share_of_sessions,
         coalesce(sum(events) filter (event_name = login_event), 0) as logins,
         count(*) filter (event_name = login_event and events >= min_logins_per_week) as weeks_reached,
         coalesce(sum(sessions) filter (event_name is null), 0) as sessions,

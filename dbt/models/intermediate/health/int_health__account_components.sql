@@ -32,7 +32,7 @@ tickets as (
     group by all
 ),
 
--- Good 100, average 50, poor 0, over what people of the account answered lately.
+-- Good 100, average 50, poor 0, over what people of the account, known by name, answered lately.
 answers as (
     select
         closes.account_id,
@@ -44,7 +44,7 @@ answers as (
             closes.account_id = responses.account_id
             and responses.responded_date >= closes.close_date - {{ var("health_survey_days") }}
             and responses.responded_date < closes.close_date
-    where score_class is not null
+    where score_class is not null and not is_anonymous
     group by all
 ),
 

@@ -12,7 +12,6 @@ attempts as (
     from {{ ref('stg_lake__extractions') }}
     where
         status = 'ok'
-        and system in ('{{ var("systems") | join("', '") }}')
         and landing_date <= {{ as_of_date() }}
 ),
 

@@ -6,7 +6,6 @@ with days as (
     where
         export = 'accounts'
         and status = 'ok'
-        and system in ('{{ var("systems") | join("', '") }}')
         {% if var("as_of") %}and landing_date <= date '{{ var("as_of") }}'{% endif %}
 ),
 

@@ -4,9 +4,7 @@
 with attempts as (
     select *
     from {{ ref('stg_lake__extractions') }}
-    where
-        system in ('{{ var("systems") | join("', '") }}')
-        {% if var("as_of") %}and landing_date <= date '{{ var("as_of") }}'{% endif %}
+    {% if var("as_of") %}where landing_date <= date '{{ var("as_of") }}'{% endif %}
 ),
 
 days as (

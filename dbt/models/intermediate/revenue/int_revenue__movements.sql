@@ -55,8 +55,16 @@ starts as (
     where covered_from < coalesce(covered_to, timestamp 'infinity')
 ),
 
+-- Where a tolerated hole follows, the account goes on until the next paid time, and so does what it ends in.
 ends as (
-    select * from starts where covered_to is not null
+    select starts.* replace (greatest(starts.covered_to, counted.period_to) as covered_to),
+    from starts
+    left join (
+        select account_id, subscription_id, started_at, max(period_to) as period_to,
+        from periods
+        group by all
+    ) as counted using (account_id, subscription_id, started_at)
+    where starts.covered_to is not null
 ),
 
 item_changes as (
@@ -67,7 +75,9 @@ item_changes as (
         case
             when starts.subscription_id is null then 'subscription_ended'
             when ends.subscription_id is null then 'subscription_started'
-            when starts.plan_id <> ends.plan_id then 'plan'
+            -- A plan may have an id for each billing interval: a longer term of the same tier is no other plan.
+            when starts.plan_id <> ends.plan_id and not coalesce(starts.term <> ends.term and starts.plan_tier = ends.plan_tier, false)
+                then 'plan'
             when starts.term <> ends.term then 'term'
             when starts.discount_percent <> ends.discount_percent then 'discount'
             when starts.quantity <> ends.quantity then 'seats'

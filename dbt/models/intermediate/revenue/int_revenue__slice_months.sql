@@ -34,7 +34,7 @@ moved as (
     group by all
 ),
 
--- Accounts with a paid life that began and ended between two closes: in no bridge, but worth knowing.
+-- Accounts with a paid life that began and ended between two closes: such a life is in no bridge.
 same_period as (
     select
         slice_dimension,

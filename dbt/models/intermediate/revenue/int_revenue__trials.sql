@@ -13,7 +13,7 @@ with rows_on_trial as (
             rows between unbounded preceding and 1 preceding
         ) as tried_until,
     from {{ ref('int_revenue__subscriptions') }}
-    where trial_until > started_at and started_at < {{ as_of_end() }}
+    where trial_until > started_at and started_at < {{ as_of_end() }} and not {{ is_void() }}
 ),
 
 numbered as (
@@ -35,7 +35,15 @@ trials as (
 ),
 
 paid as (
-    select account_id, paid_from, coalesce(service_ended_at, {{ as_of_end() }}) as paid_to, is_overdue,
+    select
+        account_id,
+        paid_from,
+        coalesce(service_ended_at, {{ as_of_end() }}) as paid_to,
+        is_overdue,
+        -- Of a subscription that was paid for before, what is overdue is but late.
+        not is_overdue or coalesce(bool_or(not is_overdue) over (
+            partition by account_id, subscription_id order by started_at rows between unbounded preceding and 1 preceding
+        ), false) as is_of_payer,
     from {{ ref('int_revenue__item_periods') }}
     -- Where no grace is left, what was never paid for ends as it begins.
     where mrr_original > 0 and (paid_from < paid_to or (is_dunned and paid_from = service_ended_at))
@@ -46,7 +54,7 @@ followed as (
         trials.account_id,
         trials.trial_number,
         coalesce(
-            bool_or(paid_from <= started_at and paid_to > started_at) filter (not is_overdue), false
+            bool_or(paid_from <= started_at and paid_to > started_at) filter (is_of_payer), false
         ) as was_paying,
         min(paid_from) filter (not is_overdue and paid_from >= started_at) as converted_at,
         min(paid_from) filter (is_overdue and paid_from >= started_at) as failed_at,

@@ -21,7 +21,7 @@ by_as_of as (
 known as (
     select
         tickets.* exclude (calendar, satisfaction_comment, requester_user_id, updated_at),
-        coalesce(calendars.calendar, '{{ var("default_calendar") }}') as calendar,
+        coalesce(calendars.calendar, {{ text(var("default_calendar")) }}) as calendar,
         {{ local_date('tickets.created_at') }} as created_date,
         if(solved_at is null, null, {{ local_date('greatest(solved_at, created_at)') }}) as solved_date,
         starts.started_date,
@@ -84,9 +84,9 @@ select
     coalesce(satisfaction_score between 1 and {{ var("ticket_csat_scale_max") }}, false) as is_rated,
     if(is_rated, satisfaction_score >= {{ var("ticket_csat_satisfied_from") }}, null) as is_satisfied,
     is_escalated,
-    coalesce(list_contains(string_split_regex('{{ var("high_priorities") }}', '\s*,\s*'), lower(priority)), false)
+    coalesce(list_contains(string_split_regex({{ text(var("high_priorities")) }}, '\s*,\s*'), lower(priority)), false)
         as is_high_priority,
-    coalesce(list_contains(string_split_regex('{{ var("excluded_ticket_statuses") or "" }}', '\s*,\s*'), lower(status)), false)
+    coalesce(list_contains(string_split_regex({{ text(var("excluded_ticket_statuses") or "") }}, '\s*,\s*'), lower(status)), false)
         as is_excluded,
     is_before_sign_up,
     is_of_unknown_account,

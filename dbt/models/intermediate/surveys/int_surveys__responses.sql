@@ -5,6 +5,5 @@ with responses as (
 select
     * replace (coalesce(is_test, false) as is_test),
     {{ local_date('responded_at') }} as responded_date,
-    {{ local_date('sent_at') }} as sent_date,
 from responses
 where responded_at < {{ as_of_end() }}

@@ -119,8 +119,8 @@ user_sessions as (
         {%- else -%}
         sum(times) as active_events,
         {%- endif %}
-        sum(times) filter (event_name = '{{ var("login_event") }}') as logins,
-        sum(times) filter (event_name = '{{ var("key_event") }}') as key_actions,
+        sum(times) filter (event_name = {{ text(var("login_event")) }}) as logins,
+        sum(times) filter (event_name = {{ text(var("key_event")) }}) as key_actions,
         sum(microseconds) as microseconds,
     from usage
     group by all

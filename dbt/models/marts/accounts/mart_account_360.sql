@@ -1,8 +1,14 @@
 -- One account on every side, as it stands at the as-of day: what a customer success manager opens first.
 -- A side on which no export has told anything is null, never zero.
 {%- set of_month = "where period_start = (select as_of_month from " ~ ref('int_quality__as_of') ~ ")" %}
-with money as (
-    select account_id, opening_mrr, closing_seats as seats, cohort_start,
+with arrived as (
+    select
+        {{ has_arrived([["support", "tickets"], ["ravenstack", "support_tickets"]]) }} as tickets,
+        {{ has_arrived([["crm", "desired_outcomes"]]) }} as outcomes,
+),
+
+money as (
+    select account_id, opening_mrr, closing_seats as seats,
     from {{ ref('int_revenue__account_months') }}
     {{ of_month }}
 ),
@@ -62,7 +68,7 @@ answers as (
         arg_max(score_class, (responded_at, response_id)) as last_nps_class,
         max(responded_at) as last_nps_at,
     from {{ source('derived', 'survey_responses') }}
-    where metric = 'nps' and score_class is not null
+    where metric = 'nps' and score_class is not null and not is_anonymous
     group by all
 ),
 
@@ -116,16 +122,16 @@ select
     onboarding.required_milestones,
     onboarding.reached_milestones,
     onboarding.overdue_milestones,
-    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.tickets_90d, 0), null) as tickets_90d,
-    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.open_tickets, 0), null) as open_tickets,
-    if(exists (from {{ ref('int_support__tickets') }}), coalesce(tickets.open_escalations, 0), null) as open_escalations,
+    if(arrived.tickets, coalesce(tickets.tickets_90d, 0), null) as tickets_90d,
+    if(arrived.tickets, coalesce(tickets.open_tickets, 0), null) as open_tickets,
+    if(arrived.tickets, coalesce(tickets.open_escalations, 0), null) as open_escalations,
     contacts.touches_90d,
     contacts.last_touch_days,
     answers.last_nps_answer,
     answers.last_nps_class,
-    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.desired_outcomes, 0), null) as desired_outcomes,
-    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.achieved_outcomes, 0), null) as achieved_outcomes,
-    if(exists (from {{ ref('int_accounts__desired_outcomes') }}), coalesce(outcomes.overdue_outcomes, 0), null) as overdue_outcomes,
+    if(arrived.outcomes, coalesce(outcomes.desired_outcomes, 0), null) as desired_outcomes,
+    if(arrived.outcomes, coalesce(outcomes.achieved_outcomes, 0), null) as achieved_outcomes,
+    if(arrived.outcomes, coalesce(outcomes.overdue_outcomes, 0), null) as overdue_outcomes,
     objectives.off_track as segment_objectives_off_track,
     accounts.is_paying,
     accounts.is_in_accounts_export,
@@ -138,6 +144,7 @@ select
     answers.last_nps_at,
     outlook.renewal_date,
 from {{ ref('dim_accounts') }} as accounts
+cross join arrived
 left join {{ ref('int_accounts__names') }} as names using (account_id)
 left join {{ ref('int_accounts__lifecycle_stages') }} as stages using (account_id)
 left join {{ ref('int_accounts__fit') }} as fit using (account_id)

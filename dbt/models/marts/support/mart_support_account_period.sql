@@ -55,6 +55,8 @@ select
     {{ metric('mean_resolution_business_minutes') }} as mean_resolution_business_minutes,
     median_resolution_business_minutes,
     {{ metric('ticket_csat') }} as ticket_csat,
+    {{ wilson_bound('satisfied', 'rated', '-') }} as ticket_csat_ci_low,
+    {{ wilson_bound('satisfied', 'rated', '+') }} as ticket_csat_ci_high,
     case when coalesce(active_users, 0) = 0 then 'no_active_users' end as reason_null,
     is_complete_period,
     period_start,

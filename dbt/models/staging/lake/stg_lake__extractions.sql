@@ -14,4 +14,4 @@ select
     drift,
     md5(concat_ws('/', contract, landed ->> '$[*][0]', landed ->> '$[*][4]')) as content_key,
 from {{ source('lake', 'extractions') }}
-where system is not null
+where system in ('{{ var("systems") | join("', '") }}')

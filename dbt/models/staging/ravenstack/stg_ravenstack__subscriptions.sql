@@ -13,7 +13,7 @@ select
     cast(null as date) as term_end_date,
     'USD' as currency,
     seats as quantity,
-    cast(mrr_amount as decimal(38, 3)) as list_amount,
+    cast(mrr_amount as decimal(38, 4)) as list_amount,
     cast(null as decimal(28, 12)) as discount_percent,
     'month' as billing_interval,
     1 as interval_count,
