@@ -1,9 +1,10 @@
 """The program behind make: `python -m dagster_project run | backfill | dev | prepare | doctor`.
 
 Exit status of run and backfill: 0 all is published, or nothing was to do; 3 published, but an
-export failed; 2 a setting makes no sense; 130 or 143 told to stop; anything else: nothing was
-published. That of doctor is 1 if anything is wrong. Whether anything is new is found out from files
-alone; Dagster, dbt, DuckDB and Polars are imported only where there is work.
+export failed or the run broke off after that; 2 a setting makes no sense; 130 or 143 told to stop;
+anything else: nothing was published. That of doctor is 1 if anything is wrong. Whether anything is
+new is found out from files alone; Dagster, dbt, DuckDB and Polars are imported only where there is
+work.
 """
 
 import argparse

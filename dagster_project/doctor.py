@@ -227,10 +227,9 @@ def _raw(patient: Patient) -> Iterator[str]:
 
 def _release(patient: Patient) -> Iterator[str]:
     published = patient.lake.published
-    try:
-        release = current_release(published)
-    except ValueError:
-        yield "published/current/release.json cannot be read."
+    release = current_release(published)
+    if not release and (published / "current" / "release.json").exists():
+        yield "published/current/release.json cannot be read; the next run publishes anew."
         return
     if not release:
         is_due = any(day.newest_ok for day in patient.ledger.values())

@@ -59,7 +59,8 @@ class Backfill:
 def run(settings: Settings, backfill: Backfill | None = None) -> list[str] | None:
     """Extract what is new, or what is chosen; build, check and publish.
 
-    Returns a sentence on each export whose extraction broke off; None if nothing was published.
+    Returns a sentence on each step that broke off, and on the run if it did; None if nothing was
+    published.
 
     The caller holds the lock on DATA_DIR. An export that fails stops no other, and not the build.
     """
@@ -110,7 +111,7 @@ def run(settings: Settings, backfill: Backfill | None = None) -> list[str] | Non
         report.sum_up(settings)
         for notice in report.notices(settings):
             notify(notice, settings.notify_webhook, logging.getLogger(__name__).warning)
-    return report.broken_off_exports(settings) if report.is_published else None
+    return report.what_broke_off(settings) if report.is_published else None
 
 
 class Report:
@@ -183,11 +184,13 @@ class Report:
         told = [Notice("stale_export", export.name, export.notice) for export in stale]
         others = self._failed_beside(stale)
         if others or self.broken_off:
-            told.append(of_failed_run("extract", others, unquoted(self.broken_off)))
+            is_extraction = all(_name(str(it.step_key)) in settings.exports for it in others)
+            job = "extract" if is_extraction and not self.broken_off else "make run"
+            told.append(of_failed_run(job, others, unquoted(self.broken_off)))
         return told
 
-    def broken_off_exports(self, settings: Settings) -> list[str]:
-        """A sentence on each export whose step failed without a day at fault, and on the run."""
+    def what_broke_off(self, settings: Settings) -> list[str]:
+        """A sentence on each step that failed without a day at fault, and on a run that did."""
         failed = self._failed_beside(state.stale_exports(settings))
         said = [
             f"{_name(str(it.step_key))} broke off: {_sentence(it).partition(chr(10))[0]}"

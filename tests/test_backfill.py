@@ -108,6 +108,12 @@ def test_a_day_that_failed_before_the_step_was_tried_again_is_told(
         assert f"FAILED: {DAYS[0]}: " in said
         assert red_days(instance) == [str(DAYS[0])]
 
+        faults.append(OSError(5, "Input/output error"))
+        orders(lake, DAYS[0], 100)
+        days, _ = extract(instance, DAYS[0], DAYS[1])
+        assert (days, faults) == ([str(DAYS[0]), str(DAYS[1])], [])
+        assert red_days(instance) == []
+
 
 def test_a_day_that_breaks_off_holds_up_no_other(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
@@ -149,6 +155,9 @@ def test_days_that_broke_off_come_last_the_next_time(
             patch.setattr(extraction, "put", full)
             assert extract(instance)[0] == []
             assert extract(instance)[0] == [str(DAYS[2])]
+            orders(lake, SHORT_OF, 100)
+            orders(lake, DAYS[2], 200)
+            assert extract(instance)[0] == [str(SHORT_OF), str(DAYS[2])]
         assert extract(instance)[0] == [str(day) for day in DAYS[:2]]
 
 

@@ -208,6 +208,13 @@ def test_missing_failed_and_unpublished_days_are_named(chosen: settings.Settings
     ]
 
 
+def test_a_damaged_release_is_told(chosen: settings.Settings) -> None:
+    (chosen.data_dir / "published" / "current" / "release.json").write_text('{"release_id": ')
+    assert wrong(chosen) == [
+        "published/current/release.json cannot be read; the next run publishes anew."
+    ]
+
+
 def test_days_between_are_no_gaps_of_an_export_that_comes_more_rarely(
     chosen: settings.Settings,
 ) -> None:

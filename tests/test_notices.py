@@ -251,8 +251,8 @@ def test_a_night_tells_what_it_published_stale_and_why_it_published_nothing(
     assert failed == Notice("run_failed", "make run", "make run failed: The disk is full.")
     # As where the release was switched to and Dagster could not keep its own records.
     report.is_published = True
-    assert [notice.kind for notice in report.notices(chosen)] == ["stale_export", "run_failed"]
-    assert report.broken_off_exports(chosen) == ["The run broke off: The disk is full (100 %)"]
+    assert report.notices(chosen) == [stale, failed]
+    assert report.what_broke_off(chosen) == ["The run broke off: The disk is full (100 %)"]
 
 
 def failures_of(body: Callable[[], None]) -> Notice:
@@ -285,7 +285,7 @@ def test_a_failed_extraction_that_left_no_export_stale_is_told_too(tmp_path: Pat
     assert told == Notice(
         "run_failed", "extract", "extract failed at billing/invoices (ValueError)."
     )
-    [sentence] = report.broken_off_exports(replace(settings.current(), data_dir=tmp_path))
+    [sentence] = report.what_broke_off(replace(settings.current(), data_dir=tmp_path))
     assert sentence.startswith("billing/invoices broke off: ")
 
 

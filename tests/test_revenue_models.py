@@ -78,10 +78,19 @@ def test_worked_example(example: Example, compile_models: CompileModels) -> None
 def test_an_inclusive_end_is_the_midnight_after_it_in_the_zone_of_its_contract(
     zone: str, last_day_begins: datetime, ends: datetime
 ) -> None:
-    macros = (DBT_DIR / "macros" / "time.sql").read_text()
-    call = "{{ next_midnight('$1::timestamp', zone) }}"
-    sql = Environment().from_string(macros + call).render(zone=zone)
-    assert duckdb.execute(f"select {sql}", [last_day_begins]).fetchone() == (ends,)
+    macros = [(DBT_DIR / "macros" / f"{name}.sql").read_text() for name in ("time", "staging")]
+    call = "{{ half_open_end('ended_at', 'crm', 'deals') }}"
+    contract = {
+        "config": {"meta": {"end_date_is_inclusive": True, "time_zone": zone}},
+        "columns": {"ended_at": {"data_type": "timestamp"}},
+    }
+    sql = (
+        Environment()
+        .from_string("".join([*macros, call]))
+        .render(execute=True, project_name="p", graph={"sources": {"source.p.crm.deals": contract}})
+    )
+    found = duckdb.execute(f"select {sql} from (select $1 as ended_at)", [last_day_begins])
+    assert found.fetchone() == (ends,)
 
 
 POLICIES = {

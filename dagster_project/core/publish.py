@@ -179,5 +179,5 @@ def sweep(published: Path) -> None:
         if left.is_symlink():
             left.unlink()
         else:
-            # What cannot be removed is in nobody's way; make doctor tells of it.
+            # What may not be removed is in nobody's way; make doctor names it.
             shutil.rmtree(left, ignore_errors=True)

@@ -58,7 +58,8 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
         with passing_faults(context):
             with Extractor(_lake, _rules, _settings.memory_limit) as extractor:
                 extractor.ensure_empty(export)
-                for day in _days(context, export):
+                days, broke_off_before = _days(context, export)
+                for day in days:
                     try:
                         attempt = extractor.extract_day(export, day)
                     except GoneError:
@@ -66,7 +67,7 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
                     except Exception as error:
                         # The days behind it may be well; where a second one breaks off, nothing is.
                         broken_off[day] = error
-                        if len(broken_off) > 1:
+                        if len(broken_off.keys() - broke_off_before) > 1:
                             break
                     else:
                         if attempt.is_ok:
@@ -88,7 +89,8 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
     return extracted
 
 
-def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
+def _days(context: dg.AssetExecutionContext, export: Export) -> tuple[Sequence[date], set[date]]:
+    """The days to extract in their order, and those of which the newest attempt broke off."""
     ledger = read_ledger(_lake)
     known = days_of(ledger, export.system, export.name).items()
     if not context.has_partition_key and not context.has_partition_key_range:
@@ -101,7 +103,8 @@ def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
     else:
         landed = _lake.landed_days(export.system, export.name)
         chosen = [date.fromisoformat(key) for key in context.partition_keys]
-        days = [day for day in chosen if day in landed]
+        done = _materialized(context) if context.retry_number else set()
+        days = [day for day in chosen if day in landed and str(day) not in done]
         if missing := [day for day in chosen if day not in landed]:
             context.log.warning(f"Nothing has landed for {spans(missing)}.")
             # Dagster ties every chosen day to this run; these are not to turn red with another.
@@ -112,7 +115,15 @@ def _days(context: dg.AssetExecutionContext, export: Export) -> Sequence[date]:
     settled = settling.settled(export, _lake, days, _settings.integer("settle_seconds"))
     if moving := [day for day in days if day not in settled]:
         _leave(context, moving, "being written still")
-    return settled
+    return settled, broke_off
+
+
+def _materialized(context: dg.AssetExecutionContext) -> set[str | None]:
+    """The partitions that this run has extracted before the step was tried again."""
+    of_type = dg.DagsterEventType.ASSET_MATERIALIZATION
+    entries = context.instance.all_logs(context.run.run_id, of_type=of_type)
+    events = [entry.get_dagster_event() for entry in entries]
+    return {event.partition for event in events if event.asset_key == context.asset_key}
 
 
 def _leave(context: dg.AssetExecutionContext, days: Sequence[date], why: str) -> None:

@@ -75,7 +75,7 @@ item_changes as (
         case
             when starts.subscription_id is null then 'subscription_ended'
             when ends.subscription_id is null then 'subscription_started'
-            -- A plan may have an id for each billing interval: a longer term of the same tier is no other plan.
+            -- A plan may have an id for each billing interval: another term of the same tier is no other plan.
             when starts.plan_id <> ends.plan_id and not coalesce(starts.term <> ends.term and starts.plan_tier = ends.plan_tier, false)
                 then 'plan'
             when starts.term <> ends.term then 'term'

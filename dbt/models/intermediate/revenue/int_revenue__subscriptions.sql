@@ -51,7 +51,7 @@ select
     end as trial_until,
     -- Finer than MRR, because it is multiplied with a rate before it is rounded.
     try_cast(monthly_amount as decimal(38, 9)) as mrr_original,
-    -- By way of nine decimals: a double that means half a unit of the sixth would be rounded either way.
-    try_cast(try_cast(monthly_amount * base_per_unit as decimal(38, 9)) as decimal(18, 6)) as mrr,
+    -- By way of twelve decimals: a double that means half a unit of the sixth would be rounded either way.
+    try_cast(try_cast(monthly_amount * base_per_unit as decimal(38, 12)) as decimal(18, 6)) as mrr,
 from priced
 left join rates using (subscription_id, currency)
