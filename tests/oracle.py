@@ -192,6 +192,11 @@ def monthly_amount(row: Row, policies: Policies) -> Fraction:
     return Fraction(per_interval / months)
 
 
+def is_void(row: Row) -> bool:
+    """Whether it is canceled without an end, and so never counts."""
+    return row["status"] == "canceled" and row["ended_at"] is None
+
+
 def recognised_ends(row: Row, world: World, policies: Policies) -> Iterator[datetime]:
     """Every instant that ends the row's service, grace for a failed payment aside."""
     if row["ended_at"] is not None:
@@ -218,7 +223,7 @@ def item_of(
     row: Row, world: World, policies: Policies, calendar: Calendar, first_start: datetime
 ) -> Item | None:
     """The row as an item, or None where it is never in force by the end of as-of."""
-    if row["status"] == "paused" or (row["status"] == "canceled" and row["ended_at"] is None):
+    if row["status"] == "paused" or is_void(row):
         return None
     start: datetime = row["started_at"]
     if policies.trial_policy == "exclude":

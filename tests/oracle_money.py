@@ -17,6 +17,7 @@ from oracle import (
     Book,
     Item,
     Row,
+    is_void,
     item_of,
     kaplan_meier,
     monthly_amount,
@@ -344,10 +345,6 @@ def trial_times(book: Book) -> dict[str, list[tuple[datetime, datetime]]]:
             else:
                 last.append((start, end))
     return joined
-
-
-def is_void(row: Row) -> bool:
-    return row["status"] == "canceled" and row["ended_at"] is None
 
 
 def was_paid_before(row: Row, lines: Sequence[Line]) -> bool:

@@ -94,8 +94,8 @@ def publish(
 
 
 def current_release(published: Path) -> Mapping[str, str | None]:
-    """The fields of the current release, as text; empty if nothing was published yet, or if what
-    says what was is damaged."""
+    """The fields of the current release, as text; empty if nothing was published yet, or where
+    release.json is damaged."""
     try:
         facts: Mapping[str, str | None] = json.loads(
             (published / "current" / "release.json").read_text()

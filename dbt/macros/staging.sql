@@ -23,11 +23,11 @@
 {% macro half_open_end(column, system, export) -%}
     {%- set source = graph.sources["source." ~ project_name ~ "." ~ system ~ "." ~ export] if execute else {"config": {"meta": {}}} -%}
     {%- set contract = source.config.meta -%}
-    {%- if contract.get("end_date_is_inclusive") and source.columns[column].data_type == "date" -%}
-    cast({{ column }} + 1 as timestamp)
-    {%- elif contract.get("end_date_is_inclusive") -%}
-    {{ next_midnight(column, contract.get("time_zone", "UTC")) }}
-    {%- else -%}
+    {%- if not contract.get("end_date_is_inclusive") -%}
     cast({{ column }} as timestamp)
+    {%- elif source.columns[column].data_type == "date" -%}
+    cast({{ column }} + 1 as timestamp)
+    {%- else -%}
+    {{ next_midnight(column, contract.get("time_zone", "UTC")) }}
     {%- endif -%}
 {%- endmacro %}
