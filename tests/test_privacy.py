@@ -123,7 +123,9 @@ def extracted(root: Path, cell: bytes) -> tuple[Extraction, str]:
     file = lake.landing("crm", "accounts") / f"{day}.parquet"
     file.parent.mkdir(parents=True)
     columns = ", ".join(f"'{stand_in}' as {column.name}" for column in export.columns)
-    duckdb.sql(f"copy (select {columns}) to '{file}' (format parquet, compression uncompressed)")
+    to_parquet = f"to '{file}' (format parquet, compression uncompressed)"
+    with duckdb.connect() as db:
+        db.execute(f"copy (select {columns}) {to_parquet}")
     file.write_bytes(file.read_bytes().replace(stand_in.encode(), cell))
     with Extractor(lake, Rules(day, 0.1)) as extractor:
         line = extractor.extract_day(export, day)

@@ -89,8 +89,9 @@ def test_an_inclusive_end_is_the_midnight_after_it_in_the_zone_of_its_contract(
         .from_string("".join([*macros, call]))
         .render(execute=True, project_name="p", graph={"sources": {"source.p.crm.deals": contract}})
     )
-    found = duckdb.execute(f"select {sql} from (select $1 as ended_at)", [last_day_begins])
-    assert found.fetchone() == (ends,)
+    with duckdb.connect() as db:
+        found = db.execute(f"select {sql} from (select $1 as ended_at)", [last_day_begins])
+        assert found.fetchall() == [(ends,)]
 
 
 POLICIES = {

@@ -577,7 +577,8 @@ def test_a_duration_that_no_day_holds_is_rejected(tmp_path: Path, seconds: float
     ) as extractor:
         line = extractor.extract_day(export, AS_OF)
     assert (line.rows_accepted, line.rows_rejected) == (11, 1)
-    rejects = duckdb.read_parquet(str(lake.rejects_day("product", "events", AS_OF))).fetchall()
+    with duckdb.connect() as db:
+        rejects = db.read_parquet(str(lake.rejects_day("product", "events", AS_OF))).fetchall()
     assert [reason for _, _, reason, _ in rejects] == ["out_of_range: duration_seconds"]
 
 
