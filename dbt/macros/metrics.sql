@@ -161,8 +161,3 @@
     {%- endfor -%}
     {{ return(defined) }}
 {% endmacro %}
-
-
-{% macro text(value) -%}
-    {{ "null" if value is none or value is undefined else "'" ~ value | string | replace("'", "''") ~ "'" }}
-{%- endmacro %}

@@ -84,10 +84,8 @@ select
     coalesce(satisfaction_score between 1 and {{ var("ticket_csat_scale_max") }}, false) as is_rated,
     if(is_rated, satisfaction_score >= {{ var("ticket_csat_satisfied_from") }}, null) as is_satisfied,
     is_escalated,
-    coalesce(list_contains(string_split_regex({{ text(var("high_priorities")) }}, '\s*,\s*'), lower(priority)), false)
-        as is_high_priority,
-    coalesce(list_contains(string_split_regex({{ text(var("excluded_ticket_statuses") or "") }}, '\s*,\s*'), lower(status)), false)
-        as is_excluded,
+    {{ is_named("lower(priority)", var("high_priorities")) }} as is_high_priority,
+    {{ is_named("lower(status)", var("excluded_ticket_statuses")) }} as is_excluded,
     is_before_sign_up,
     is_of_unknown_account,
     is_of_unknown_calendar,

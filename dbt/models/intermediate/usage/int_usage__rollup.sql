@@ -112,13 +112,8 @@ user_sessions as (
         session_id,
         occurred_date,
         sum(times) as events,
-        {% if var("active_events") -%}
-        sum(times) filter (
-            event_name in ('{{ var("active_events").replace("'", "''").split(",") | map("trim") | join("', '") }}')
-        ) as active_events,
-        {%- else -%}
-        sum(times) as active_events,
-        {%- endif %}
+        sum(times)
+        {%- if var("active_events") %} filter ({{ is_named("event_name", var("active_events")) }}){% endif %} as active_events,
         sum(times) filter (event_name = {{ text(var("login_event")) }}) as logins,
         sum(times) filter (event_name = {{ text(var("key_event")) }}) as key_actions,
         sum(microseconds) as microseconds,
