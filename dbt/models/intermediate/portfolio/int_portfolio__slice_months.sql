@@ -1,5 +1,4 @@
--- What a customer is worth, and what is contracted beyond what is paid now. What is contracted is known
--- of the as-of day alone, because a snapshot does not say since when.
+-- What a customer is worth, and what is contracted beyond what is paid now.
 {%- set horizon_days = var("ltv_horizon_months") ~ " * 365 / 12" %}
 with months as (
     select
@@ -81,60 +80,15 @@ trial_rows as (
     group by all
 ),
 
--- Rows that go on, as far as nobody has asked to end them, and the next row of each subscription.
-contracted as (
-    select subscriptions.*
-    from {{ ref('int_revenue__subscriptions') }} as subscriptions
-    semi join {{ ref('int_revenue__item_periods') }} as items
-        on
-            subscriptions.subscription_id = items.subscription_id
-            and subscriptions.started_at = items.started_at
-            and items.service_ended_at is null
-    where ended_at is null and (cancel_requested_at is null or cancel_requested_at >= {{ as_of_end() }})
-    union all
-    from (
-        from {{ ref('int_revenue__subscriptions') }}
-        where started_at >= {{ as_of_end() }}
-        qualify row_number() over (partition by subscription_id order by started_at) = 1
-    )
-    where status in ('active', 'past_due') and trial_until = started_at
-),
-
-counted as (
-    select account_id, {{ mrr_on('contracted', as_of_date()) }} as mrr,
-    from contracted
-    where mrr is not null
-    {% if var("account_mrr_policy") == "latest_start" -%}
-    qualify row_number() over (
-        partition by account_id order by started_at desc, contracted.mrr desc, subscription_id desc
-    ) = 1
-    {%- endif %}
-),
-
-closing as (
-    select account_id, closing_mrr
-    from {{ ref('int_revenue__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
-),
-
-commitments as (
-    select
-        account_id,
-        coalesce(counted.mrr, 0) as committed_mrr,
-        coalesce(closing.closing_mrr, 0) as closing_mrr,
-    from (select account_id, sum(mrr) as mrr from counted group by all) as counted
-    full join closing using (account_id)
-),
-
 committed as (
     select
         slice_dimension,
         slice_value,
         (select as_of_month from {{ ref('int_quality__as_of') }}) as period_start,
         sum(committed_mrr) as committed_mrr,
-        sum(greatest(committed_mrr - closing_mrr, 0)) as contracted_mrr,
-        sum(greatest(closing_mrr - committed_mrr, 0)) as scheduled_loss_mrr,
-    from commitments
+        sum(contracted_mrr) as contracted_mrr,
+        sum(scheduled_loss_mrr) as scheduled_loss_mrr,
+    from {{ ref('int_revenue__account_commitments') }}
     inner join {{ ref('int_accounts__slices') }} using (account_id)
     group by all
 )
