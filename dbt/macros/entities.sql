@@ -2,20 +2,24 @@
     `exports` names the staging models that feed it, as [system, export] pairs; `with_system` adds the
     system that a row comes from. -#}
 
+{#- The exports of an entity that several systems deliver. -#}
+{% macro exports_of(entity) %}
+    {{ return({
+        "accounts": [["crm", "accounts"], ["ravenstack", "accounts"]],
+        "subscriptions": [["billing", "subscriptions"], ["ravenstack", "subscriptions"]],
+        "tickets": [["support", "tickets"], ["ravenstack", "support_tickets"]],
+        "usage": [["product", "events"], ["ravenstack", "feature_usage"]],
+    }[entity]) }}
+{% endmacro %}
+
+
 {#- The whole table as of the newest landing day. That day comes from the ledger, not from the rows:
     an export that was delivered empty is empty. -#}
 {% macro newest_snapshot(exports, with_system = false) %}
 {% for system, export in exports %}
     select {{ "'" ~ system ~ "' as system, " if with_system }}* exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
-    where landing_date = (
-        select max(landing_date) from {{ ref("int_quality__export_days") }}
-        where
-            system = '{{ system }}'
-            and export = '{{ export }}'
-            and is_in_raw
-            and landing_date <= {{ as_of_date() }}
-    )
+    where landing_date = {{ newest_landing([[system, export]]) }}
     {{ "union all by name" if not loop.last }}
 {% endfor %}
 {% endmacro %}

@@ -15,6 +15,19 @@
 {% endmacro %}
 
 
+{#- Every slice in every month since the first of `sums`, which has a row where something was counted. -#}
+{% macro slice_months(sums) %}
+    select slice_dimension, slice_value, period_start, period_end, is_complete_period,
+    from (
+        select slice_dimension, slice_value from {{ ref('int_accounts__slices') }}
+        union
+        select slice_dimension, slice_value from {{ sums }}
+    )
+    cross join {{ ref('int_quality__months') }}
+    where period_start >= (select min(period_start) from {{ sums }})
+{% endmacro %}
+
+
 {#- Whether a slice is one that objectives and investments are about: the whole, or a segment. There `all` is
     the whole, whatever a segment is called. -#}
 {% macro is_whole_or_segment() -%}

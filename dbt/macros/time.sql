@@ -9,6 +9,12 @@
 {%- endmacro %}
 
 
+{#- The first day of the month that holds a day. -#}
+{% macro month_of(day) -%}
+    cast(date_trunc('month', {{ day }}) as date)
+{%- endmacro %}
+
+
 {#- A month as a number, which months can be counted through and joined by. -#}
 {% macro month_number(day) -%}
     datediff('month', date '0001-01-01', {{ day }})
@@ -29,6 +35,11 @@
 
 {% macro as_of_date() -%}
     (select as_of_date from {{ ref("int_quality__as_of") }})
+{%- endmacro %}
+
+
+{% macro as_of_month() -%}
+    (select as_of_month from {{ ref("int_quality__as_of") }})
 {%- endmacro %}
 
 

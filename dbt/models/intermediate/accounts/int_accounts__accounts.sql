@@ -1,5 +1,5 @@
 with accounts as (
-    {{ newest_snapshot([['crm', 'accounts'], ['ravenstack', 'accounts']]) }}
+    {{ newest_snapshot(exports_of('accounts')) }}
 )
 
 select * exclude (account_name, csm_owner)

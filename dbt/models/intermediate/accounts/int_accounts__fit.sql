@@ -9,7 +9,7 @@ with first_purchases as (
         quantity as first_seats,
         mrr / nullif(quantity, 0) as first_price_per_seat,
     from {{ ref('int_revenue__item_periods') }}
-    where mrr > 0 and covered_from < coalesce(covered_to, timestamp 'infinity')
+    where mrr > 0 and not is_empty
     qualify row_number() over (
         partition by account_id order by covered_from, mrr desc, subscription_id desc
     ) = 1

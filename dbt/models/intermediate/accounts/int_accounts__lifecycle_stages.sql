@@ -21,7 +21,7 @@ onboardings as (
 payers as (
     select account_id, closing_accounts = 1 as is_paying,
     from {{ ref('int_revenue__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+    where period_start = {{ as_of_month() }}
 )
 
 select
@@ -41,5 +41,5 @@ left join payers using (account_id)
 left join (
     select account_id, effective_band,
     from {{ ref('int_health__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+    where period_start = {{ as_of_month() }}
 ) as health using (account_id)

@@ -4,7 +4,7 @@ with due as (
         account_id,
         status,
         value,
-        cast(date_trunc('month', due_date) as date) as period_start,
+        {{ month_of('due_date') }} as period_start,
     from {{ ref('int_accounts__desired_outcomes') }}
     where due_date <= {{ as_of_date() }}
 ),

@@ -14,7 +14,7 @@ plans as (
             plan_tier, (coalesce(service_ended_at, timestamp 'infinity'), started_at, mrr, subscription_id)
         ) as plan_tier,
     from {{ ref('int_revenue__item_periods') }}
-    where mrr > 0 and covered_from < coalesce(covered_to, timestamp 'infinity')
+    where mrr > 0 and not is_empty
     group by all
 )
 

@@ -70,10 +70,6 @@ user_tellers as (
     group by all
 ),
 
-verdicts as (
-    select * from {{ ref('int_adoption__account_rules') }}
-),
-
 joined as (
     select
         known.account_id,
@@ -107,27 +103,15 @@ joined as (
         if(user_tellers.first_date < known.close_date, coalesce(users.inactive_users, 0), null)
             as inactive_users,
     from known
-    left join verdicts as past
-        on
-            known.account_id = past.account_id
-            and known.period_start = past.period_start
-            and past.rule_basis = 'then'
-    left join verdicts as present
-        on
-            known.account_id = present.account_id
-            and known.period_start = present.period_start
-            and present.rule_basis = 'now'
-    left join {{ ref('int_revenue__account_months') }} as revenue
-        on known.account_id = revenue.account_id and known.period_start = revenue.period_start
-    left join {{ ref('int_usage__account_months') }} as usage
-        on known.account_id = usage.account_id and known.period_start = usage.period_start
-    left join entitled
-        on known.account_id = entitled.account_id and known.period_start = entitled.period_start
-    left join features
-        on known.account_id = features.account_id and known.period_start = features.period_start
-    left join users on known.account_id = users.account_id and known.period_start = users.period_start
-    left join tellers on known.account_id = tellers.account_id
-    left join user_tellers on known.account_id = user_tellers.account_id
+    left join (from {{ ref('int_adoption__account_rules') }} where rule_basis = 'then') as past using (account_id, period_start)
+    left join (from {{ ref('int_adoption__account_rules') }} where rule_basis = 'now') as present using (account_id, period_start)
+    left join {{ ref('int_revenue__account_months') }} as revenue using (account_id, period_start)
+    left join {{ ref('int_usage__account_months') }} as usage using (account_id, period_start)
+    left join entitled using (account_id, period_start)
+    left join features using (account_id, period_start)
+    left join users using (account_id, period_start)
+    left join tellers using (account_id)
+    left join user_tellers using (account_id)
 )
 
 select

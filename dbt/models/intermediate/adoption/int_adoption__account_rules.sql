@@ -100,7 +100,7 @@ verdicts as (
         case
             when judged_by.rule_version is null then 'no_rule'
             when tenure_days < min_tenure_days then 'too_young'
-            when not {{ has_arrived([['product', 'events'], ['ravenstack', 'feature_usage']]) }}
+            when not {{ has_arrived(exports_of('usage')) }}
                 then 'no_usage_export'
             when not is_told then 'no_usage_of_account'
             when not are_logins_told then 'no_events_of_rule'

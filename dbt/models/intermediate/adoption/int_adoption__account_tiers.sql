@@ -30,7 +30,7 @@ tiers as (
             items.covered_from < months.close_at
             and coalesce(items.covered_to, timestamp 'infinity')
             >= months.open_at - interval {{ var("gap_tolerance_days") }} day
-    where items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
+    where not items.is_empty
     group by all
 ),
 

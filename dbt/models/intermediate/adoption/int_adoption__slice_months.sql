@@ -31,18 +31,6 @@ with adopted as (
     from {{ ref('int_adoption__account_months') }}
     inner join {{ ref('int_accounts__slices') }} using (account_id)
     group by all
-),
-
-grid as (
-    select
-        slices.slice_dimension,
-        slices.slice_value,
-        months.period_start,
-        months.period_end,
-        months.is_complete_period,
-    from (select distinct slice_dimension, slice_value from {{ ref('int_accounts__slices') }}) as slices
-    cross join {{ ref('int_quality__months') }} as months
-    where months.period_start >= (select min(period_start) from {{ ref('int_adoption__account_months') }})
 )
 
 select
@@ -57,5 +45,5 @@ select
     if(coalesce(eligible, 0) = 0, 0, {{ measure }})::bigint as {{ measure }},
     {%- endfor %}
     is_complete_period,
-from grid
+from ({{ slice_months("adopted") }})
 left join adopted using (slice_dimension, slice_value, period_start)

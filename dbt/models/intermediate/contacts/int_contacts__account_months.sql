@@ -52,7 +52,7 @@ spine as (
 in_month as (
     select
         account_id,
-        cast(date_trunc('month', occurred_date) as date) as period_start,
+        {{ month_of('occurred_date') }} as period_start,
         count(*) as touches,
         count(*) filter (kind = 'call') as calls,
         count(*) filter (kind = 'email' and direction = 'inbound') as emails_in,

@@ -28,7 +28,7 @@ tickets as (
             and not tickets.is_excluded
             and tickets.created_date >= closes.close_date - 90
             and tickets.created_date < closes.close_date
-    where {{ has_arrived([['support', 'tickets'], ['ravenstack', 'support_tickets']]) }}
+    where {{ has_arrived(exports_of('tickets')) }}
     group by all
 ),
 

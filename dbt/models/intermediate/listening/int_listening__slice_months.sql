@@ -4,7 +4,7 @@ with mentions as (
         *,
         unnest(['total', 'source']) as slice_dimension,
         unnest(['all', source]) as slice_value,
-        cast(date_trunc('month', published_date) as date) as period_start,
+        {{ month_of('published_date') }} as period_start,
         topic = 'own' as is_own,
     from {{ ref('int_listening__mentions') }}
 )

@@ -7,7 +7,7 @@ with measured as (
         scope_segment,
         unnest([-3, -2, -1, 1, 2, 3]) as month_offset,
         -- The month itself if it begins on the day, else the next one.
-        cast(date_trunc('month', invested_on + interval 1 month - interval 1 day) as date) as first_month,
+        {{ month_of('invested_on + interval 1 month - interval 1 day') }} as first_month,
         cast(
             if(
                 month_offset < 0,

@@ -84,7 +84,7 @@ committed as (
     select
         slice_dimension,
         slice_value,
-        (select as_of_month from {{ ref('int_quality__as_of') }}) as period_start,
+        {{ as_of_month() }} as period_start,
         sum(committed_mrr) as committed_mrr,
         sum(contracted_mrr) as contracted_mrr,
         sum(scheduled_loss_mrr) as scheduled_loss_mrr,

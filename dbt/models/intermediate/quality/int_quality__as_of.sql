@@ -17,5 +17,5 @@ newest as (
 select
     as_of_date,
     {{ day_start('as_of_date + 1') }} as as_of_end_at,
-    cast(date_trunc('month', as_of_date) as date) as as_of_month,
+    {{ month_of('as_of_date') }} as as_of_month,
 from newest

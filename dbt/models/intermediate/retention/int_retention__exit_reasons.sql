@@ -20,7 +20,7 @@ said as (
         cancellations.account_id,
         coalesce(cancellations.reason_code, 'unknown') as reason_code,
         exits.cancellation_id is null as is_without_exit,
-        cast(date_trunc('month', {{ local_date('cancelled_at') }}) as date) as period_start,
+        {{ month_of(local_date('cancelled_at')) }} as period_start,
     from {{ ref('int_revenue__cancellations') }} as cancellations
     left join {{ ref('int_retention__exits') }} as exits using (cancellation_id)
 ),

@@ -18,19 +18,17 @@ exits as (
 
 -- The paid row that the account had to the end, by the rule of the plan_tier slice.
 plans as (
-    select exits.account_id, exits.spell_number, items.plan_tier,
+    select
+        exits.account_id,
+        exits.spell_number,
+        arg_max_null(
+            plan_tier, (least(items.covered_to, exits.ended_at), items.started_at, mrr, subscription_id)
+        ) as plan_tier,
     from exits
     inner join {{ ref('int_revenue__item_periods') }} as items
         on exits.account_id = items.account_id and items.covered_from < exits.ended_at
-    where items.mrr > 0 and items.covered_from < coalesce(items.covered_to, timestamp 'infinity')
-    qualify row_number() over (
-        partition by exits.account_id, exits.spell_number
-        order by
-            least(coalesce(items.covered_to, exits.ended_at), exits.ended_at) desc,
-            items.started_at desc,
-            items.mrr desc,
-            items.subscription_id desc
-    ) = 1
+    where mrr > 0 and not is_empty
+    group by all
 ),
 
 usage as (
@@ -82,7 +80,7 @@ select
     exits.ended_at,
     exits.winback_at,
     exits.ended_date,
-    cast(date_trunc('month', exits.ended_date) as date) as period_start,
+    {{ month_of('exits.ended_date') }} as period_start,
 from exits
 cross join {{ ref('int_usage__known_days') }}
 left join plans using (account_id, spell_number)

@@ -94,7 +94,7 @@ assignments as (
 handovers as (
     select
         account_id,
-        cast(date_trunc('month', {{ local_date('assigned_at') }}) as date) as period_start,
+        {{ month_of(local_date('assigned_at')) }} as period_start,
         count(*) as csm_changes,
     from (
         select

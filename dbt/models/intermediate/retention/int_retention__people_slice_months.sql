@@ -12,7 +12,7 @@
 } %}
 with arrived as (
     select
-        {{ has_arrived([["product", "events"], ["ravenstack", "feature_usage"]]) }} as usage,
+        {{ has_arrived(exports_of('usage')) }} as usage,
         {{ has_arrived([["crm", "users"]]) }} as users,
         {{ has_arrived([["people", "csm_assignments"]]) }} as assignments,
 ),

@@ -32,7 +32,7 @@ counted as (
 closing as (
     select account_id, closing_mrr
     from {{ ref('int_revenue__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+    where period_start = {{ as_of_month() }}
 )
 
 select

@@ -19,7 +19,7 @@ with items as (
 contracts as (
     select
         *,
-        cast(date_trunc('month', term_end_date) as date) as period_start,
+        {{ month_of('term_end_date') }} as period_start,
         {{ local_date("decided_at - interval 1 microsecond") }} as decided_date,
     from items
     semi join {{ ref('int_revenue__account_periods') }} as periods

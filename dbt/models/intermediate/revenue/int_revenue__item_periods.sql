@@ -111,4 +111,5 @@ select
     if(status = 'trialing', null, greatest(started_at, trial_end_at)) as paid_from,
     if(service_ends_at < {{ as_of_end() }}, service_ends_at, null) as service_ended_at,
     if(ends_at < {{ as_of_end() }}, ends_at, null) as covered_to,
+    coalesce(covered_from = ends_at, false) as is_empty,
 from {{ "covered" if var("mrr_snapshot") == "any_time" else "recognised" }}

@@ -19,20 +19,9 @@ valued as (
         spell_number,
         occurred_at,
         {{ local_date('occurred_at') }} as occurred_date,
-        {% if var("fx_policy") == "period_end" -%}
-        sign * cast(mrr_original * base_per_unit as decimal(38, 6)) as amount,
-        {%- else -%}
-        sign * mrr as amount,
-        {%- endif %}
+        sign * {{ mrr_on('edges', local_date('occurred_at')) }} as amount,
         sign,
     from edges
-    {% if var("fx_policy") == "period_end" -%}
-    inner join {{ ref('int_revenue__fx_rates') }} as rates
-        on
-            rates.currency = edges.currency
-            and last_day({{ local_date('occurred_at') }}) >= rates.valid_from
-            and last_day({{ local_date('occurred_at') }}) < rates.valid_to
-    {%- endif %}
 ),
 
 steps as (
@@ -52,7 +41,7 @@ steps as (
 starts as (
     select *
     from {{ ref('int_revenue__item_periods') }}
-    where covered_from < coalesce(covered_to, timestamp 'infinity')
+    where not is_empty
 ),
 
 -- Where a tolerated hole follows, the account goes on until the next paid time, and so does what it ends in.

@@ -2,7 +2,7 @@
 -- another currency keeps the rate of the subscription's first start.
 -- Read twice, because the rates need but three columns of it.
 with subscriptions as not materialized (
-    {{ newest_snapshot([['billing', 'subscriptions'], ['ravenstack', 'subscriptions']], with_system = true) }}
+    {{ newest_snapshot(exports_of('subscriptions'), with_system = true) }}
 ),
 
 first_starts as (

@@ -21,8 +21,8 @@ with sums as (
 )
 
 select
-    slices.slice_dimension,
-    slices.slice_value,
+    slice_dimension,
+    slice_value,
     {%- for measure in measures %}
     coalesce({{ measure }}, 0) as {{ measure }},
     {%- endfor %}
@@ -30,10 +30,8 @@ select
     coalesce(rated_trials{{ suffix }}, 0) as rated_trials{{ suffix }},
     coalesce(rated_conversions{{ suffix }}, 0) as rated_conversions{{ suffix }},
     {%- endfor %}
-    months.is_complete_period,
-    months.period_start,
-    months.period_end,
-from (select distinct slice_dimension, slice_value from {{ ref('int_accounts__slices') }}) as slices
-cross join {{ ref('int_quality__months') }} as months
+    is_complete_period,
+    period_start,
+    period_end,
+from ({{ slice_months("sums") }})
 left join sums using (slice_dimension, slice_value, period_start)
-where months.period_start >= (select min(period_start) from {{ ref('int_revenue__trials') }})

@@ -66,7 +66,7 @@ followed as (
 judged as (
     select
         *,
-        cast(date_trunc('month', {{ local_date('started_at') }}) as date) as period_start,
+        {{ month_of(local_date('started_at')) }} as period_start,
         {%- for days in windows %}
         -- A payment in the last instant counts, so that instant has to be past.
         coalesce(ends_at + interval {{ days }} day < {{ as_of_end() }}, false) as is_matured_{{ days }},

@@ -46,7 +46,7 @@ lives as (
         started_date,
     from {{ ref('int_onboarding__starts') }}
     full join spells using (account_id)
-    where {{ has_arrived([['support', 'tickets'], ['ravenstack', 'support_tickets']]) }}
+    where {{ has_arrived(exports_of('tickets')) }}
 ),
 
 exposures as (
@@ -84,7 +84,7 @@ facts as (
     union all by name
     select
         account_id,
-        cast(date_trunc('month', solved_date) as date) as period_start,
+        {{ month_of('solved_date') }} as period_start,
         count(*) as solved_tickets,
     from tickets
     where solved_at is not null

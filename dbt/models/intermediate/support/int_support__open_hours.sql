@@ -9,9 +9,10 @@ with days as (
     from (
         select cast(min(created_at) as date) - 1 as first_day
         from (
-            select created_at from {{ ref('stg_support__tickets') }}
-            union all
-            select created_at from {{ ref('stg_ravenstack__support_tickets') }}
+            {% for system, export in exports_of('tickets') %}
+            select created_at from {{ ref("stg_" ~ system ~ "__" ~ export) }}
+            {{ "union all" if not loop.last }}
+            {% endfor %}
         )
     )
 ),

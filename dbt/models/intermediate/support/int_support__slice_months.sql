@@ -30,22 +30,6 @@ summed as (
         {%- endfor %}
     from ({{ by_slice("accounts") }})
     group by all
-),
-
-grid as (
-    select
-        slices.slice_dimension,
-        slices.slice_value,
-        months.period_start,
-        months.period_end,
-        months.is_complete_period,
-    from (
-        select slice_dimension, slice_value from {{ ref('int_accounts__slices') }}
-        union
-        select slice_dimension, slice_value from summed
-    ) as slices
-    cross join {{ ref('int_quality__months') }} as months
-    where months.period_start >= (select min(period_start) from summed)
 )
 
 select
@@ -58,5 +42,5 @@ select
     {%- if measure.endswith("_minutes") %}::decimal(38, 6){% else %}::bigint{% endif %} as {{ measure }},
     {%- endfor %}
     is_complete_period,
-from grid
+from ({{ slice_months("summed") }})
 left join summed using (slice_dimension, slice_value, period_start)

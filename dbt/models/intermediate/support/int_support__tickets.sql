@@ -97,5 +97,5 @@ select
     solved_at,
     created_date,
     solved_date,
-    cast(date_trunc('month', created_date) as date) as period_start,
+    {{ month_of('created_date') }} as period_start,
 from measured

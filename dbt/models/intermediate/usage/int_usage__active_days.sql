@@ -12,7 +12,7 @@ days as (
         'user' as grain,
         account_id,
         user_id as member_id,
-        date_trunc('month', occurred_date)::date as month_start,
+        {{ month_of('occurred_date') }} as month_start,
         {{ week_start_of('occurred_date') }} as week_start,
     from {{ ref('int_usage__user_days') }}
     where
@@ -24,7 +24,7 @@ days as (
         'account',
         account_id,
         null,
-        date_trunc('month', occurred_date)::date,
+        {{ month_of('occurred_date') }},
         {{ week_start_of('occurred_date') }},
     from {{ ref('int_usage__account_days') }}
     where
@@ -37,7 +37,7 @@ members as (
     from days
     group by all
     union all
-    select grain, account_id, member_id, date_trunc('month', week_start)::date, week_start, count(*),
+    select grain, account_id, member_id, {{ month_of('week_start') }}, week_start, count(*),
     from days
     group by all
 ),

@@ -1,4 +1,4 @@
 -- The days that usage is known of: from its first to the newest that has landed.
 select
     (select min(occurred_date) from {{ ref('int_usage__account_days') }}) as first_date,
-    {{ newest_landing([['product', 'events'], ['ravenstack', 'feature_usage']]) }} as last_date,
+    {{ newest_landing(exports_of('usage')) }} as last_date,

@@ -13,7 +13,7 @@
 } %}
 {%- set rollup %}
 account_days as (
-    select *, date_trunc('month', occurred_date)::date as month_start,
+    select *, {{ month_of('occurred_date') }} as month_start,
     from {{ ref('int_usage__account_days') }}
     where {{ is_within_reach() }}
 ),
@@ -210,7 +210,7 @@ account_steps as (
     select
         account_id,
         step_date,
-        date_trunc('month', step_date)::date as period_start,
+        {{ month_of('step_date') }} as period_start,
         sum(columns(* exclude (account_id, step_date)))::bigint,
     from steps
     where step_date < (select max(close_date) from stale)

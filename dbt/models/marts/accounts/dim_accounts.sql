@@ -17,7 +17,7 @@ spells as (
 latest as (
     select account_id, closing_mrr, closing_accounts,
     from {{ ref('int_revenue__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+    where period_start = {{ as_of_month() }}
 )
 
 select

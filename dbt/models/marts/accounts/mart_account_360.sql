@@ -1,9 +1,9 @@
 -- One account on every side, as it stands at the as-of day: what a customer success manager opens first.
 -- A side on which no export has told anything is null, never zero.
-{%- set of_month = "where period_start = (select as_of_month from " ~ ref('int_quality__as_of') ~ ")" %}
+{%- set of_month = "where period_start = " ~ as_of_month() %}
 with arrived as (
     select
-        {{ has_arrived([["support", "tickets"], ["ravenstack", "support_tickets"]]) }} as tickets,
+        {{ has_arrived(exports_of('tickets')) }} as tickets,
         {{ has_arrived([["crm", "desired_outcomes"]]) }} as outcomes,
 ),
 

@@ -3,7 +3,7 @@
 with current_health as (
     select *
     from {{ ref('int_health__account_months') }}
-    where period_start = (select as_of_month from {{ ref('int_quality__as_of') }})
+    where period_start = {{ as_of_month() }}
 ),
 
 judged as (
@@ -12,8 +12,8 @@ judged as (
         months.closing_mrr as mrr,
         renewal_date,
         ends_at,
-        list_filter(
-            [
+        [
+            reason for reason in [
                 if(cancel_requested_at is not null, 'cancel_requested', null),
                 if(ends_at is not null, 'end_scheduled', null),
                 if(is_past_due, 'past_due', null),
@@ -24,13 +24,9 @@ judged as (
                     'amber_before_renewal',
                     null
                 ),
-            ],
-            lambda reason: reason is not null
-        ) as reasons,
-        list_transform(
-            list_filter(components, lambda part: part.score < {{ var("health_amber_from") }}),
-            lambda part: part.component
-        ) as weak_components,
+            ] if reason is not null
+        ] as reasons,
+        [part.component for part in components if part.score < {{ var("health_amber_from") }}] as weak_components,
         -- Of the MRR, the part that health does not vouch for; all of it once the customer has said so.
         mrr * if(
             cancel_requested_at is not null or ends_at is not null, 1, 1 - coalesce(health_score, 0) / 100

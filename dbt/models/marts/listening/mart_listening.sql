@@ -1,5 +1,5 @@
 with mentions as (
-    select *, cast(date_trunc('month', published_date) as date) as period_start,
+    select *, {{ month_of('published_date') }} as period_start,
     from {{ ref('int_listening__mentions') }}
 ),
 

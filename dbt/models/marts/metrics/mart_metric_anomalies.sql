@@ -25,9 +25,7 @@ expected as (
         -- 1.4826 makes the median distance that of a standard deviation where values are normal. What
         -- hardly ever moved may move by a share of itself; what was always zero has no band.
         greatest(
-            1.4826 * list_median(
-                list_transform(history, lambda former: abs(former - list_median(history)))
-            ),
+            1.4826 * list_mad(history),
             {{ var("anomaly_min_spread") }} * abs(list_median(history))
         ) as spread,
     from with_history

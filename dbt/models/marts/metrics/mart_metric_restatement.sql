@@ -2,15 +2,7 @@
 -- that can have done it.
 with definitions as (
     select metric_name, definition_version, policies, unnest(string_split(exports, ', ')) as export,
-    from (
-        values
-        {%- for metric in defined_metrics() %}
-        ('{{ metric.name }}', '{{ metric.definition_version }}', {{ text(metric.policies | join("; ")) }}, '{{ metric.exports | join(", ") }}')
-        {{- "," if not loop.last }}
-        {%- else %}
-        (null, null, null, null)
-        {%- endfor %}
-    ) as registry (metric_name, definition_version, policies, exports)
+    from {{ ref('int_metrics__definitions') }}
 ),
 
 closes as (
@@ -138,16 +130,15 @@ explained as (
 judged as (
     select
         *,
-        list_filter(
-            [
+        [
+            cause for cause in [
                 if(definition_version_close <> definition_version_now, 'changed_definition', null),
                 if(changed_policies <> '', 'changed_policy', null),
                 if(not has_total_changed and metric_name in (from totalled), 'changed_slice', null),
                 if(corrected_exports is not null, 'corrected_export', null),
                 if(late_exports is not null, 'late_data', null),
-            ],
-            lambda cause: cause is not null
-        ) as causes,
+            ] if cause is not null
+        ] as causes,
     from explained
 )
 

@@ -8,7 +8,7 @@ with cells as (
         window_days,
         count(*) as started,
         count(*) filter (days_to_reach <= window_days) as reached,
-        cast(date_trunc('month', started_date) as date) as cohort_start,
+        {{ month_of('started_date') }} as cohort_start,
     from ({{ by_slice(source('derived', 'onboarding_milestones')) }})
     cross join (select unnest([7, 30, 60, 90]) as window_days) as windows
     group by all

@@ -13,7 +13,7 @@ with activity as (
         account_id,
         'orders' as basis,
         cast(min(date_trunc('month', ordered_date)) over (partition by account_id) as date) as cohort_start,
-        cast(date_trunc('month', ordered_date) as date) as period_start,
+        {{ month_of('ordered_date') }} as period_start,
         1 as value,
     from {{ ref('int_onboarding__orders') }}
 ),

@@ -9,5 +9,5 @@ select
     reason_code,
     occurred_at,
     occurred_date,
-    cast(date_trunc('month', occurred_date) as date) as period_start,
+    {{ month_of('occurred_date') }} as period_start,
 from {{ ref('int_revenue__movements') }}

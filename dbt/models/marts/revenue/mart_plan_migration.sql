@@ -2,7 +2,7 @@
 with changes as (
     select
         account_id,
-        date_trunc('month', occurred_date)::date as period_start,
+        {{ month_of('occurred_date') }} as period_start,
         cause,
         sum(abs(amount)) as size,
     from {{ ref('int_revenue__movements') }}
