@@ -428,10 +428,34 @@ def state_at_close(
             return State(book.in_force(account_id, start), is_customer=True)
     stays_for_free = (
         book.policies.free_after_paid == "contraction"
-        and bool(found)
+        and any(start < close <= end for start, end in free_after_paid(book, account_id))
         and book.opening(account_id, month).is_customer
     )
     return State(found, is_customer=stays_for_free)
+
+
+def free_after_paid(book: Book, account_id: str) -> Iterator[tuple[datetime, datetime]]:
+    """Spans in which free cover goes on from paid time, and a short hole before it pays again."""
+    instants = {item.start for item in book.items[account_id]}
+    instants |= {item.end or book.calendar.end for item in book.items[account_id]}
+    paid = paid_covers(book, account_id)
+    for _, end in paid:
+        if end is None:
+            continue
+        until = end
+        for instant in sorted(instants):
+            if instant > until and book.in_force(account_id, instant):
+                until = instant
+            elif instant > until:
+                break
+        again = min((start for start, _ in paid if start >= until), default=None)
+        if (
+            until > end
+            and again
+            and again - until <= timedelta(days=book.policies.gap_tolerance_days)
+        ):
+            until = again
+        yield end, until
 
 
 def slices_of(book: Book, account_id: str) -> dict[str, str]:
@@ -517,9 +541,9 @@ def grace_ends(book: Book, account_id: str) -> set[datetime]:
 
 def lost_spell(book: Book, account_id: str, month: date) -> tuple[datetime, datetime]:
     """Start and end of the paid spell of an account that churned in `month`."""
-    close = book.calendar.close(month)
-    spells = book.spells[account_id]
-    return max((start, end) for start, end in spells if end is not None and end < close)
+    opened, close = book.calendar.starts(month), book.calendar.close(month)
+    ended = [(start, end) for start, end in book.spells[account_id] if end and end < close]
+    return max(ended, key=lambda spell: (spell[0] < opened, spell[1]))
 
 
 def tenure_days(book: Book, account_id: str, month: date) -> int:

@@ -672,6 +672,21 @@ def test_what_the_recognition_of_churn_has_ended_is_not_scheduled_to_end(
     assert (whole["mrr"], whole["ends_at"], whole["renewal_date"]) == (100, None, None)
 
 
+def test_what_landed_without_a_row_is_zero_for_an_account_and_what_never_landed_is_null(
+    compile_models: CompileModels,
+) -> None:
+    accounts = [account("A"), account("B")]
+    paid = World(AS_OF, accounts=accounts, subscriptions=[subscription("S", START, account_id="B")])
+    touches = {"communications__touchpoints": [touch("B", 3)]}
+    models = compile_models(Policies(), ("mart_account_360",))
+    told = []
+    for world, tables in [(World(AS_OF, accounts=accounts), {}), (paid, touches)]:
+        with closing(models.build(world, **tables)) as database:
+            [row] = [r for r in rows_of(database, "mart_account_360") if r["account_id"] == "A"]
+        told.append((row["churns"], row["touches_90d"]))
+    assert told == [(None, None), (0, 0)]
+
+
 def test_an_account_that_paid_between_two_closes_is_churned_for_an_unknown_reason(
     compile_models: CompileModels,
 ) -> None:

@@ -82,14 +82,15 @@ def test_a_rating_speaks_only_where_its_source_says_no_sentiment(
         rated("bad", 4, 10),
         rated("worst", 0, 10),
         rated("best", 1e308, 1e308),
+        rated("good of six", 4.8, 6),
     ]
     [row] = listening(compile_models, mentions)
-    assert (row["positive"], row["neutral"], row["negative"]) == (3, 1, 2)
-    assert (row["labelled_by_source"], row["labelled_by_rating"]) == (1, 5)
+    assert (row["positive"], row["neutral"], row["negative"]) == (4, 1, 2)
+    assert (row["labelled_by_source"], row["labelled_by_rating"]) == (1, 6)
     assert row["sentiment_method"] == "mixed"
     stars = [row[f"ratings_of_{n}_stars"] for n in range(1, 6)]
-    assert stars == [2, 1, 1, 1, 1]
-    assert row["mean_rating_share"] == pytest.approx((0.2 + 0.8 + 0.6 + 0.4 + 0 + 1) / 6)
+    assert stars == [2, 1, 1, 2, 1]
+    assert row["mean_rating_share"] == pytest.approx((0.2 + 0.8 + 0.6 + 0.4 + 0 + 1 + 0.8) / 7)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from models import (
 )
 from oracle import Policies, Row, World
 from strategies import worlds
-from worked_examples import subscription
+from worked_examples import account, subscription
 
 MEASURES = (
     *REVENUE_MEASURES,
@@ -697,6 +697,124 @@ def test_a_movement_has_the_cause_of_what_changed(
     with built(compile_models, World(date(2024, 2, 29), subscriptions=rows)) as database:
         moved = {row["occurred_date"]: row for row in rows_of(database, "fct_mrr_movements")}
     assert of(moved[begins], "movement_type", "cause") == ["contraction", cause]
+
+
+def test_what_moves_where_the_latest_start_counts_has_a_cause(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        subscription("paid", JAN, account_id="A"),
+        subscription("free", date(2024, 3, 1), date(2024, 5, 1), amount=0, account_id="A"),
+        subscription("late", JAN, date(2024, 4, 10), amount=50, account_id="B"),
+        subscription("late", date(2024, 4, 10), amount=50, account_id="B", status="past_due"),
+        subscription("new", date(2024, 2, 1), account_id="B"),
+    ]
+    world = World(date(2024, 5, 20), subscriptions=rows)
+    policies = Policies(account_mrr_policy="latest_start", past_due_grace_days=90)
+    with built(compile_models, world, policies) as database:
+        moves = rows_of(database, "fct_mrr_movements")
+    told = [of(r, "account_id", "occurred_date", "movement_type", "cause") for r in moves]
+    assert sorted(told) == [
+        ["A", JAN, "new", "subscription_started"],
+        ["A", date(2024, 3, 1), "churn", "subscription_started"],
+        ["A", date(2024, 5, 1), "reactivation", "subscription_ended"],
+        ["B", JAN, "new", "subscription_started"],
+        ["B", date(2024, 2, 1), "expansion", "subscription_started"],
+        ["B", date(2024, 4, 10), "contraction", "subscription_started"],
+    ]
+
+
+def test_free_time_is_a_customer_s_only_where_it_goes_on_from_paid_time(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        # Away for a free plan that came too late to keep anybody on.
+        subscription("S", JAN, date(2024, 2, 20), account_id="A"),
+        subscription("S", date(2024, 3, 1), date(2024, 5, 10), amount=0, account_id="A"),
+        subscription("S", date(2024, 5, 10), amount=200, account_id="A"),
+        # On a free plan at once, and late to pay again.
+        subscription("T", JAN, date(2024, 2, 20), account_id="B"),
+        subscription("T", date(2024, 2, 20), date(2024, 4, 28), amount=0, account_id="B"),
+        subscription("T", date(2024, 5, 3), amount=200, account_id="B"),
+    ]
+    world = World(date(2024, 5, 20), subscriptions=rows)
+    with built(compile_models, world, Policies(free_after_paid="contraction")) as database:
+        moves = rows_of(database, "fct_mrr_movements")
+        bridge = [
+            r for r in rows_of(database, "mart_mrr_bridge") if r["slice_dimension"] == "total"
+        ]
+    told = [of(r, "account_id", "occurred_date", "movement_type", "days_away") for r in moves]
+    assert sorted(told) == [
+        ["A", JAN, "new", None],
+        ["A", date(2024, 2, 20), "churn", None],
+        ["A", date(2024, 5, 10), "reactivation", 80],
+        ["B", JAN, "new", None],
+        ["B", date(2024, 2, 20), "contraction", None],
+        ["B", date(2024, 5, 3), "expansion", None],
+    ]
+    told = [of(r, "churned_mrr", "contraction_mrr", "closing_accounts") for r in bridge]
+    assert told == [[0, 0, 2], [100, 100, 1], [0, 0, 1], [0, 0, 1], [0, 0, 2]]
+
+
+def test_a_month_begins_when_its_clock_first_shows_midnight(compile_models: CompileModels) -> None:
+    # In Havana that hour of the first of November came twice.
+    twice = datetime(2026, 11, 1, 4, 30)
+    rows = [
+        subscription("a", date(2026, 9, 1), account_id="A"),
+        subscription("b", twice, account_id="B"),
+        subscription("c", date(2026, 9, 1), twice, account_id="C"),
+    ]
+    models = compile_models(Policies(reporting_timezone="America/Havana"), NAMES)
+    with closing(models.build(World(date(2026, 11, 20), subscriptions=rows))) as database:
+        assert models.broken_identities(database) == {}
+        bridge = [
+            r for r in rows_of(database, "mart_mrr_bridge") if r["slice_dimension"] == "total"
+        ]
+    assert [row["closing_mrr"] for row in bridge[-3:]] == [200, 200, 200]
+    assert [of(row, "new_mrr", "churned_mrr") for row in bridge[-2:]] == [[0, 0], [100, 100]]
+
+
+def test_who_left_is_judged_by_the_life_that_the_month_began_with(
+    compile_models: CompileModels,
+) -> None:
+    rows = [
+        subscription("S", JAN, date(2024, 5, 3)),
+        subscription("S", date(2024, 5, 14), date(2024, 5, 16)),
+    ]
+    models = compile_models(Policies(), (*NAMES, "mart_churn_scoreboard"))
+    with closing(models.build(World(date(2024, 5, 31), subscriptions=rows))) as database:
+        may = total(rows_of(database, "mart_churn_scoreboard"), MAY)
+    assert of(may, "early_churned_accounts", "late_churned_accounts") == [0, 1]
+    assert may["same_period_churned_accounts"] == 1
+
+
+def test_an_amount_that_no_mrr_holds_is_no_trial_s_either(compile_models: CompileModels) -> None:
+    huge = {"unit_amount_minor": 2**63 - 1, "quantity": 5}
+    rows = [dict(row) | huge for row in trial("huge", date(2024, 5, 10))]
+    world = World(date(2024, 5, 20), subscriptions=[*rows, subscription("S", JAN)])
+    with built(compile_models, world, Policies(fx_policy="period_end")) as database:
+        may = total(rows_of(database, "mart_unit_economics"), MAY)
+    assert of(may, "closing_mrr", "trial_mrr") == [100, 0]
+
+
+def test_slices_are_told_apart_whatever_their_values_are_called(
+    compile_models: CompileModels,
+) -> None:
+    accounts = [
+        account("P", acquisition_channel="ads/country=DE", country="FR"),
+        account("Q", acquisition_channel="ads", country="DE/country=FR"),
+    ]
+    rows = [subscription(name, JAN, account_id=name, amount=100) for name in "PQ"]
+    rows[1]["unit_amount_minor"] *= 3
+    world = World(date(2024, 5, 20), subscriptions=rows, accounts=accounts)
+    with built(compile_models, world) as database:
+        bridge = rows_of(database, "mart_mrr_bridge")
+    found = {
+        row["slice_value"]: row["closing_mrr"]
+        for row in bridge
+        if row["slice_dimension"] == "country" and row["period_start"] == MAY
+    }
+    assert found == {"FR": 100, "DE/country=FR": 300}
 
 
 def test_a_plan_that_is_called_none_is_paid_for_all_the_same(compile_models: CompileModels) -> None:

@@ -296,6 +296,24 @@ def test_free_after_paid_is_churn_or_a_contraction_to_zero() -> None:
     assert [row["reactivation_mrr"] for row in shrunk] == [0, 0, 0, 30]
 
 
+def test_free_time_keeps_on_only_whom_it_goes_on_from_paid_time() -> None:
+    world = of(
+        date(2024, 4, 30),
+        subscription("S", JAN, date(2024, 2, 10)),
+        subscription("F", date(2024, 2, 14), date(2024, 4, 10), amount=0),
+        subscription("S", date(2024, 4, 14), amount=30),
+        subscription("T", JAN, date(2024, 2, 10), account_id="B"),
+        subscription("T", date(2024, 2, 10), date(2024, 3, 30), amount=0, account_id="B"),
+        subscription("T", date(2024, 4, 3), amount=30, account_id="B"),
+    )
+    bridge = totals(mrr_bridge(keep_book(world, Policies(free_after_paid="contraction"))))
+    assert [row["churned_mrr"] for row in bridge] == [0, 100, 0, 0]
+    assert [row["contraction_mrr"] for row in bridge] == [0, 100, 0, 0]
+    assert [row["reactivation_mrr"] for row in bridge] == [0, 0, 0, 30]
+    assert [row["expansion_mrr"] for row in bridge] == [0, 0, 0, 30]
+    assert [row["closing_accounts"] for row in bridge] == [2, 1, 1, 2]
+
+
 def test_a_free_customer_who_pays_again_expands_and_a_free_stranger_is_new() -> None:
     world = of(
         date(2024, 3, 31),

@@ -96,6 +96,20 @@ def test_a_repaired_day_is_ok_and_missing_days_are_counted(compile_models: Compi
     assert found["users", None]["status"] == "never_arrived"
 
 
+def test_what_landed_before_the_first_day_is_read_no_more(compile_models: CompileModels) -> None:
+    early = order("early", date(2024, 5, 1)) | {"landing_date": TENTH}
+    late = order("late", date(2024, 5, 1)) | {"landing_date": TWENTIETH}
+    world = World(TWENTIETH, accounts=[account("A")], orders=[early, late])
+    models = compile_models(Policies(), first_day=str(TWENTIETH))
+    with closing(models.build(world)) as database:
+        orders = "select order_id from intermediate.int_onboarding__orders"
+        counted = database.sql(orders).fetchall()
+        days = rows_of(database, "mart_export_quality")
+    assert counted == [("late",)]
+    found = {row["landing_date"]: row["status"] for row in days if row["export"] == "orders"}
+    assert found == {TENTH: "failed", TWENTIETH: "ok"}
+
+
 @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
 def test_a_refund_that_lands_later_without_a_date_wins(
     compile_models: CompileModels, dated: bool

@@ -73,6 +73,10 @@ def test_worked_example(example: Example, compile_models: CompileModels) -> None
         ("Asia/Tokyo", datetime(2024, 1, 30, 15), datetime(2024, 1, 31, 15)),
         ("America/New_York", datetime(2024, 1, 31, 5), datetime(2024, 2, 1, 5)),
         ("Europe/Berlin", datetime(2024, 3, 30, 23), datetime(2024, 3, 31, 22)),
+        # Midnights that a clock shows twice, and never; and one before which an hour is left out.
+        ("America/Nuuk", datetime(2026, 3, 28, 2), datetime(2026, 3, 29, 1)),
+        ("America/Havana", datetime(2026, 10, 31, 4), datetime(2026, 11, 1, 4)),
+        ("America/Santiago", datetime(2024, 9, 7, 4), datetime(2024, 9, 8, 4)),
     ],
 )
 def test_an_inclusive_end_is_the_midnight_after_it_in_the_zone_of_its_contract(

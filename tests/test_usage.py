@@ -510,6 +510,20 @@ def test_an_account_that_used_nothing_counts_as_none_and_not_as_unknown(
     assert windows[date(2024, 4, 1)] == (0, None)
 
 
+def test_the_last_event_is_known_before_a_window_of_use_is(compile_models: CompileModels) -> None:
+    world = World(AS_OF, accounts=ACCOUNTS[:2], subscriptions=SUBSCRIPTIONS)
+    events = [event("E", at(AS_OF - timedelta(5)), account_id="A")]
+    with closing(built(compile_models, events, world=world)) as database:
+        windows = {
+            row["account_id"]: (row["events_28d"], row["minutes_28d"], row["days_since_last_event"])
+            for row in rows(database, "intermediate.int_usage__account_windows")
+            if row["period_start"] == AS_OF.replace(day=1)
+        }
+        measured = rows(database, "intermediate.int_usage__slice_months")
+    assert windows == {"A": (None, None, 5), "B": (None, None, None)}
+    assert {row["known_accounts"] for row in measured} == {None}
+
+
 def test_events_without_a_user_count_for_the_account_and_for_nobody(
     compile_models: CompileModels,
 ) -> None:

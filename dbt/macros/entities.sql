@@ -30,7 +30,7 @@
 {% macro newest_version(system, export, key, updated_at = none, with_system = false) %}
     select {{ "'" ~ system ~ "' as system, " if with_system }}* exclude (landing_date)
     from {{ ref("stg_" ~ system ~ "__" ~ export) }}
-    where landing_date <= {{ as_of_date() }}
+    where landing_date between date '{{ var("first_day") }}' and {{ as_of_date() }}
     qualify row_number() over (
         partition by {{ key }}
         order by {% if updated_at %}coalesce({{ updated_at }}, {{ day_start('landing_date + 1') }}) desc, {% endif %}landing_date desc

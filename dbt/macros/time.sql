@@ -21,15 +21,25 @@
 {%- endmacro %}
 
 
+{#- The UTC instant at which a day of a zone begins. Of a midnight that a clock shows twice DuckDB takes the second,
+    so an hour after the hour before is asked as well. -#}
+{% macro midnight(local_date, zone) -%}
+    least(
+        timezone('UTC', timezone('{{ zone }}', cast({{ local_date }} as timestamp))),
+        timezone('UTC', timezone('{{ zone }}', {{ local_date }} - interval 1 hour)) + interval 1 hour
+    )
+{%- endmacro %}
+
+
 {#- The UTC instant at which a day of the reporting time zone begins. -#}
 {% macro day_start(local_date) -%}
-    timezone('UTC', timezone('{{ var("reporting_timezone") }}', cast({{ local_date }} as timestamp)))
+    {{ midnight(local_date, var("reporting_timezone")) }}
 {%- endmacro %}
 
 
 {#- The UTC instant at which the day of a zone ends that holds a UTC timestamp. -#}
 {% macro next_midnight(utc_timestamp, zone) -%}
-    timezone('UTC', timezone('{{ zone }}', date_trunc('day', timezone('{{ zone }}', timezone('UTC', {{ utc_timestamp }}))) + interval 1 day))
+    {{ midnight("(date_trunc('day', timezone('" ~ zone ~ "', timezone('UTC', " ~ utc_timestamp ~ "))) + interval 1 day)", zone) }}
 {%- endmacro %}
 
 

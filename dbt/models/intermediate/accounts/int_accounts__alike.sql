@@ -1,7 +1,7 @@
 -- Of accounts in the same slices only sums are told, so what is counted by slice is counted first for all
 -- that are alike, under the account_id of one of them.
 with attributes as (
-    select account_id, string_agg(slice_dimension || '=' || slice_value, '/' order by slice_dimension) as slices,
+    select account_id, list(slice_value order by slice_dimension) as slices,
     from {{ ref('int_accounts__slices') }}
     group by all
 )

@@ -8,7 +8,8 @@ counted as (
     select
         *,
         coalesce(rating_max > 0 and rating between 0 and rating_max, false) as is_rated,
-        if(is_rated, rating / rating_max, null) as share,
+        -- Rounded, because 4.8 of 6 are 0.8 and no hair less.
+        if(is_rated, round(rating / rating_max, 9), null) as share,
     from mentions
     where published_at < {{ as_of_end() }}
 )

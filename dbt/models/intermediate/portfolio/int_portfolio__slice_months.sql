@@ -75,6 +75,7 @@ trial_rows as (
             subscriptions.started_at < months.close_at
             and subscriptions.trial_until >= months.close_at
             and subscriptions.trial_until > subscriptions.started_at
+            and subscriptions.mrr is not null
             and not {{ is_void() }}
     inner join {{ ref('int_accounts__slices') }} as slices using (account_id)
     group by all

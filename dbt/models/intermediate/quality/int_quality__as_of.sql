@@ -6,6 +6,7 @@ with days as (
     where
         export = 'accounts'
         and status = 'ok'
+        and landing_date >= date '{{ var("first_day") }}'
         {% if var("as_of") %}and landing_date <= date '{{ var("as_of") }}'{% endif %}
 ),
 

@@ -1,6 +1,7 @@
 -- Every day that landed, also after the as-of day: a failed accounts export is what holds that back.
 -- A day whose newest attempt failed keeps the raw rows of its last good one, and is stale; so is the
--- newest day in raw when a later day of its export failed, because the marts are built from it.
+-- newest day in raw when a later day of its export failed, because the marts are built from it. What raw
+-- holds of days before the first one is not read.
 with attempts as (
     select *
     from {{ ref('stg_lake__extractions') }}
@@ -14,7 +15,7 @@ days as (
         landing_date,
         arg_max(status, seq) = 'failed' as has_failed,
         max_by(error, seq) as error,
-        arg_max(attempts, seq) filter (status = 'ok') as good,
+        arg_max(attempts, seq) filter (status = 'ok' and landing_date >= date '{{ var("first_day") }}') as good,
         good is not null as is_in_raw,
     from attempts
     group by all

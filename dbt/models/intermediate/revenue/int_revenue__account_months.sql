@@ -68,13 +68,13 @@ moves as (
     from changes
 ),
 
--- The spell that ended last before a close, by the month of that close.
+-- Of the spells that ended before a close, by the month of that close: the one that was paid at the open, else the last.
 spells as (
     select
         spells.account_id,
         months.period_start,
-        arg_max(spells.ending, spells.ended_at) as ending,
-        arg_max(spells.duration_days, spells.ended_at) as tenure_days,
+        arg_max(spells.ending, (spells.started_at < months.open_at, spells.ended_at)) as ending,
+        arg_max(spells.duration_days, (spells.started_at < months.open_at, spells.ended_at)) as tenure_days,
     from {{ ref('int_revenue__account_spells') }} as spells
     asof join {{ ref('int_quality__months') }} as months on spells.ended_at < months.close_at
     group by all

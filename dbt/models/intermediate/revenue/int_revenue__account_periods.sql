@@ -80,23 +80,19 @@ stretches as (
     qualify items_after > 0
 ),
 
-paid_around as (
-    select
-        *,
-        max(period_to) filter (is_paid) over (
-            by_account rows between unbounded preceding and current row
-        ) as paid_until,
-        min(period_from) filter (is_paid) over (
-            by_account rows between current row and unbounded following
-        ) as paid_again_from,
-    from stretches
-    window by_account as (partition by account_id order by period_from)
-),
-
--- Paid time, and free time that follows it, unless it is but a short hole in it.
+-- Paid time, and free time that goes on from it, unless it is but a short hole in it.
 customer_stretches as (
-    select * from paid_around
-    where is_paid or coalesce(paid_again_from, timestamp 'infinity') > paid_until + {{ tolerance }}
+    select * from stretches
+    window by_account as (partition by account_id order by period_from)
+    qualify
+        is_paid
+        or (
+            period_from = lag(period_to) over by_account
+            and period_from + {{ tolerance }} < coalesce(
+                min(period_from) filter (is_paid) over (by_account rows between 1 following and unbounded following),
+                timestamp 'infinity'
+            )
+        )
 ),
 
 {% else -%}
@@ -129,13 +125,13 @@ neighbours as (
         account_id,
         period_from,
         period_to,
-        if(is_paid and lead(is_paid) over by_account, lead(period_from) over by_account, null) as next_from,
+        if(lead(is_paid) over by_account, lead(period_from) over by_account, null) as next_from,
         lag(period_to) over by_account as previous_to,
     from customer_stretches
     window by_account as (partition by account_id order by period_from)
 ),
 
--- A short hole in the cover carries the last MRR up to the next paid time; a longer one ends the spell.
+-- A short hole in the cover carries the last MRR up to the next paid time; any other ends the spell.
 bridged as (
     select
         account_id,

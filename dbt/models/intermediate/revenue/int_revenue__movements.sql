@@ -31,10 +31,12 @@ steps as (
         occurred_at,
         occurred_date,
         sum(amount) as amount,
-        sum(sum(sign)) over (partition by account_id, spell_number order by occurred_at) as items_after,
-        items_after - sum(sign) as items_before,
+        sum(sum(sign)) over by_spell as items_after,
+        lag(occurred_at) over by_spell is null as is_first,
+        lead(occurred_at) over by_spell is null as is_last,
     from valued
     group by account_id, spell_number, occurred_at, occurred_date
+    window by_spell as (partition by account_id, spell_number order by occurred_at)
 ),
 
 -- What the items that end or start at an instant have changed, the largest change first.
@@ -70,7 +72,9 @@ item_changes as (
             when starts.term <> ends.term then 'term'
             when starts.discount_percent <> ends.discount_percent then 'discount'
             when starts.quantity <> ends.quantity then 'seats'
-            else 'price'
+            when size > 0 then 'price'
+            -- The same once more: by latest_start the account pays another of its rows from then on.
+            else 'subscription_started'
         end as cause,
     from ends
     full join starts
@@ -89,7 +93,6 @@ pauses as (
 causes as (
     select account_id, occurred_at, arg_max(cause, (size, cause)) as cause,
     from item_changes
-    where size > 0
     group by all
 )
 
@@ -97,11 +100,11 @@ select
     steps.account_id,
     steps.spell_number,
     case
-        when items_after = 0 then 'churn'
-        when items_before > 0 and amount > 0 then 'expansion'
-        when items_before > 0 then 'contraction'
-        when steps.spell_number = 1 then 'new'
-        else 'reactivation'
+        when is_first and steps.spell_number = 1 then 'new'
+        when is_first then 'reactivation'
+        when is_last and items_after = 0 then 'churn'
+        when amount > 0 then 'expansion'
+        else 'contraction'
     end as movement_type,
     case
         when movement_type = 'churn' and spells.is_dunned then 'dunning'

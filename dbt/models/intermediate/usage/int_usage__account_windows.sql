@@ -1,7 +1,7 @@
 -- Use in the 28 days up to the close of a month against the 28 before, for every account that was known by
--- then: without events it has used nothing. What lies before the first event of all is not known, and of
--- an account younger than both windows the earlier one is no measure: null. A window is 28 days long
--- because use follows the week.
+-- then: without events it has used nothing. What lies before the first event of all is not known: null, and
+-- so is the earlier window of an account younger than both. A window is 28 days long because use follows
+-- the week.
 with used as (
     select *
     from {{ ref('int_usage__month_rollup') }}
@@ -17,7 +17,7 @@ closes as (
         first_day as usage_from,
     from {{ ref('int_quality__months') }}
     cross join (select min(first_date) as first_day from used)
-    where first_day <= last_day - 27
+    where first_day <= last_day
 ),
 
 last_events as (
@@ -46,14 +46,11 @@ known as (
 
 select
     known.account_id,
-    coalesce(events_28d, 0) as events_28d,
+    {%- for measure in ["events", "active_days", "active_users", "logins", "key_actions", "minutes"] %}
+    if(usage_from <= last_day - 27, coalesce({{ measure }}_28d, 0), null) as {{ measure }}_28d,
+    {%- endfor %}
     if(greatest(usage_from, known.first_date) <= last_day - 55, coalesce(events_previous_28d, 0), null)
         as events_previous_28d,
-    coalesce(active_days_28d, 0) as active_days_28d,
-    coalesce(active_users_28d, 0) as active_users_28d,
-    coalesce(logins_28d, 0) as logins_28d,
-    coalesce(key_actions_28d, 0) as key_actions_28d,
-    coalesce(minutes_28d, 0) as minutes_28d,
     last_day - last_events.last_event_date as days_since_last_event,
     is_complete_period,
     known.period_start,

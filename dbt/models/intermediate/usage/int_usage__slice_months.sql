@@ -8,6 +8,7 @@ with windows as (
         sum(events_28d) filter (events_previous_28d is not null)::bigint as compared_events_28d,
         sum(events_previous_28d)::bigint as events_previous_28d,
     from ({{ by_slice(ref('int_usage__account_windows')) }})
+    where events_28d is not null
     group by all
 )
 

@@ -3,7 +3,9 @@
 {%- set of_month = "where period_start = " ~ as_of_month() %}
 with arrived as (
     select
+        {{ has_arrived(exports_of('subscriptions')) }} as subscriptions,
         {{ has_arrived(exports_of('tickets')) }} as tickets,
+        {{ has_arrived([["communications", "touchpoints"]]) }} as contacts,
         {{ has_arrived([["crm", "desired_outcomes"]]) }} as outcomes,
 ),
 
@@ -105,7 +107,7 @@ select
     accounts.mrr,
     (accounts.mrr - coalesce(money.opening_mrr, 0))::decimal(38, 6) as mrr_change,
     money.seats,
-    spells.churns,
+    if(arrived.subscriptions, coalesce(spells.churns, 0), null) as churns,
     spells.last_churn_reason,
     outlook.is_past_due,
     health.health_score,
@@ -125,7 +127,7 @@ select
     if(arrived.tickets, coalesce(tickets.tickets_90d, 0), null) as tickets_90d,
     if(arrived.tickets, coalesce(tickets.open_tickets, 0), null) as open_tickets,
     if(arrived.tickets, coalesce(tickets.open_escalations, 0), null) as open_escalations,
-    contacts.touches_90d,
+    if(arrived.contacts, coalesce(contacts.touches_90d, 0), null) as touches_90d,
     contacts.last_touch_days,
     answers.last_nps_answer,
     answers.last_nps_class,

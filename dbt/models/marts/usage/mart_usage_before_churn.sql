@@ -49,7 +49,9 @@ summed as (
     semi join (
         from {{ ref('int_revenue__account_months') }} where closing_accounts = 1
     ) as paid using (account_id, period_start)
-    left join {{ ref('int_usage__account_windows') }} as windows using (account_id, period_start)
+    left join (
+        from {{ ref('int_usage__account_windows') }} where events_28d is not null
+    ) as windows using (account_id, period_start)
     group by all
 )
 
