@@ -14,9 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
@@ -186,24 +184,21 @@ def _days(patient: Patient) -> Iterator[str]:
         review = arrivals.review(export.system, export.name, patient.ledger)
         found = {finding.name: finding.against for finding in review}
         # Not those that only a slip of a pen in another export's file makes missing.
-        missing = [day for day in map(date.fromisoformat, found["no_missing_days"]) if day <= today]
+        missing = [day for day in found["no_missing_days"] if day <= today]
         if missing:
             said = f"{name} has not landed for {spans(missing)}."
             # One that by its contract comes more rarely has days between: lateness is told of it.
             yield Note(said) if (export.late_after_hours or 0) >= 48 else said
         for day, sums in found["rows_add_up"].items():
             yield f"{name} {day}: rows do not add up: {sums}."
+        known = days_of(patient.ledger, export.system, export.name).values()
+        in_raw = [day.newest_ok for day in known if day.newest_ok]
         if refused := found["no_rejects"]:
-            rows = sum(
-                state.newest_ok.rows_rejected
-                for state in days_of(patient.ledger, export.system, export.name).values()
-                if state.newest_ok
-            )
+            rows = sum(line.rows_rejected for line in in_raw)
             yield Note(
                 f"{name}: {rows:,} rows of {len(refused)} days were refused; see rejects/{name}/."
             )
-        if drift := found["no_new_columns"]:
-            columns = sorted({name for names in drift.values() for name in names.split(", ")})
+        if columns := sorted({column for line in in_raw for column in line.drift}):
             yield Note(
                 f"{name}: has columns that the contract does not know: {', '.join(columns)}."
             )
@@ -217,11 +212,10 @@ def _stale(patient: Patient) -> Iterator[str]:
 
 
 def _raw(patient: Patient) -> Iterator[str]:
-    for name, days in groupby(state.lost_days(patient.settings), lambda it: it.split()[0]):
-        lost = spans(date.fromisoformat(it.split()[1]) for it in days)
+    for name, days in state.lost_days(patient.settings).items():
         yield (
-            f"{name}: raw has lost {lost}, so nothing is published: the next run extracts it again"
-            " if its files are in landing."
+            f"{name}: raw has lost {spans(days)}, so nothing is published: the next run extracts it"
+            " again if its files are in landing."
         )
 
 

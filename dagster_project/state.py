@@ -131,8 +131,9 @@ def late_after_hours(settings: Settings, export: Export) -> int | None:
     return by_policy and (export.late_after_hours or by_policy)
 
 
-def lost_days(settings: Settings) -> list[str]:
-    """Days that the marts are computed from by the ledger, and whose rows are not in raw.
+def lost_days(settings: Settings) -> Mapping[str, list[dt.date]]:
+    """Days by export that the marts are computed from by the ledger, and whose rows are not in raw;
+    only exports with any.
 
     An extraction brings them back, if their files are still in landing.
     """
@@ -145,11 +146,10 @@ def lost_days(settings: Settings) -> list[str]:
         export = exports.get(f"{system}/{name}")
         if export and state.newest_ok and day <= by[export.kind]:
             days.setdefault(f"{system}/{name}", []).append(day)
-    return [
-        f"{name} {day}"
-        for name in sorted(days)
-        for export in [exports[name]]
+    lost = {}
+    for name in sorted(days):
+        export = exports[name]
         # Of a snapshot the newest day alone counts.
-        for day in sorted(days[name])[-1 if export.kind == "snapshot" else 0 :]
-        if not lake.raw_day(export.system, export.name, day).exists()
-    ]
+        needed = sorted(days[name])[-1 if export.kind == "snapshot" else 0 :]
+        lost[name] = [d for d in needed if not lake.raw_day(export.system, export.name, d).exists()]
+    return {name: days for name, days in lost.items() if days}

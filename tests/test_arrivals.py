@@ -28,9 +28,9 @@ def test_each_question_is_answered_with_the_days_that_speak_against_it() -> None
     found = arrivals.review("crm", "users", ledger)
     assert [finding.name for finding in found] == list(arrivals.QUESTIONS)
     assert {finding.name: dict(finding.against) for finding in found} == {
-        "no_failed_days": {"2024-01-07": "truncated gzip"},
-        "rows_add_up": {"2024-01-06": "3 in, 2 accepted, 0 rejected, 0 superseded"},
-        "no_rejects": {"2024-01-05": "1 rejected"},
+        "no_failed_days": {date(2024, 1, 7): "truncated gzip"},
+        "rows_add_up": {date(2024, 1, 6): "3 in, 2 accepted, 0 rejected, 0 superseded"},
+        "no_rejects": {date(2024, 1, 5): "1 rejected"},
         "no_new_columns": {},
-        "no_missing_days": {"2024-01-09": "has not landed", "2024-01-10": "has not landed"},
+        "no_missing_days": dict.fromkeys((date(2024, 1, 9), date(2024, 1, 10)), "has not landed"),
     }

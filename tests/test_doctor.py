@@ -118,7 +118,7 @@ def test_an_as_of_day_that_lies_ahead_is_told(chosen: settings.Settings) -> None
 def test_what_the_machine_does_not_let_it_see_is_told(
     chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_: settings.Settings) -> list[str]:
+    def fails(_: settings.Settings) -> None:
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(state, "lost_days", fails)
@@ -206,6 +206,15 @@ def test_missing_failed_and_unpublished_days_are_named(chosen: settings.Settings
         " share of 0.1; most often not_a_timestamp: created_at (4 rows)",
         "What is published is older than what is in raw; the next run builds it.",
     ]
+
+
+def test_a_column_that_no_contract_knows_is_named_whole(chosen: settings.Settings) -> None:
+    land(chosen.data_dir, "crm/users", DAYS[-1], [{**ROWS[0], "seats, bought": 1, "plan": "pro"}])
+    extract(chosen, DAYS[-1])
+    said: list[str] = []
+    doctor.examine(chosen, said.append)
+    note = "note   crm/users: has columns that the contract does not know: plan, seats, bought."
+    assert note in said
 
 
 def test_a_damaged_release_is_told(chosen: settings.Settings) -> None:

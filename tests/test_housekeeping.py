@@ -117,13 +117,13 @@ def test_the_day_that_the_marts_read_stays_while_accounts_fail(lake: Lake) -> No
     expire(lake, rules)
     assert in_raw(lake, ASSIGNMENTS) == [5, 6]  # the marts are as of the fifth still
     lake.raw_day("people", "csm_assignments", DAYS[-1]).unlink()
-    assert state.lost_days(chosen) == ["people/csm_assignments 2024-01-05"]
+    assert state.lost_days(chosen) == {"people/csm_assignments": [DAYS[-1]]}
     assert extract(lake, rules, ASSIGNMENTS) == ["csm_assignments 5"]
     land(lake.root, "crm/accounts", next_day, ROWS["crm/accounts"])
     extract(lake, rules, ACCOUNTS)
     expire(lake, rules)
     assert in_raw(lake, ASSIGNMENTS) == [6]
-    assert state.lost_days(chosen) == []
+    assert state.lost_days(chosen) == {}
 
 
 def test_nothing_is_superseded_before_accounts_arrive(lake: Lake) -> None:
@@ -149,13 +149,13 @@ def test_a_dropped_day_that_is_wanted_again_is_extracted_again(lake: Lake) -> No
 def test_a_day_that_the_marts_need_and_raw_has_lost_is_named(lake: Lake) -> None:
     chosen = replace(settings.current(), data_dir=lake.root)
     expire(lake, replace(RULES, snapshot_days_kept=0))
-    assert state.lost_days(chosen) == []
+    assert state.lost_days(chosen) == {}
     pinned = {**chosen.policies, "as_of": "2024-01-02"}
-    assert state.lost_days(replace(chosen, policies=pinned)) == [
-        "people/csm_assignments 2024-01-02"
-    ]
+    assert state.lost_days(replace(chosen, policies=pinned)) == {
+        "people/csm_assignments": [DAYS[1]]
+    }
     lake.raw_day("surveys", "invitations", DAYS[0]).unlink()
-    assert state.lost_days(chosen) == ["surveys/invitations 2024-01-01"]
+    assert state.lost_days(chosen) == {"surveys/invitations": [DAYS[0]]}
 
 
 @pytest.mark.parametrize(("days_kept", "left"), [(None, 10), (4, 10), (1, 4), (0, 2)])

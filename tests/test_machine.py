@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -189,7 +190,7 @@ def test_a_build_that_broke_off_is_asked_for_again_and_one_that_failed_is_not(
         errors.append(dg.Failure("Not published: no pass of a check."))
         job.execute_in_process(instance=instance, tags=fourth.tags, raise_on_error=False)
         assert asked().run_key == fourth.run_key  # which Dagster has seen
-        monkeypatch.setattr(state, "lost_days", lambda _: ["crm/accounts 2024-01-05"])
+        monkeypatch.setattr(state, "lost_days", lambda _: {"crm/accounts": [date(2024, 1, 5)]})
         fifth = asked()
         assert fifth.run_key != fourth.run_key
         monkeypatch.setattr(state, "code_state", lambda _: "mended")

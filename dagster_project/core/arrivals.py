@@ -25,25 +25,23 @@ QUESTIONS = {
 
 
 class Finding(NamedTuple):
-    """The answer to one of QUESTIONS: the days (ISO) that speak against it, and what they say."""
+    """The answer to one of QUESTIONS: the days that speak against it, and what they say."""
 
     name: str
-    against: Mapping[str, str]
+    against: Mapping[dt.date, str]
 
 
 def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
     """One finding per question, in their order, over every day of the export."""
     days = days_of(ledger, system, export)
-    in_raw = {str(day): state.newest_ok for day, state in days.items() if state.newest_ok}
+    in_raw = {day: state.newest_ok for day, state in days.items() if state.newest_ok}
     newest = max((day for _, _, day in ledger), default=dt.date.min)
     missing = (
-        {str(day): "has not landed" for day in _between(min(days), newest) if day not in days}
+        {day: "has not landed" for day in _between(min(days), newest) if day not in days}
         if days
         else {}
     )
-    failed = {
-        str(day): str(state.newest.error) for day, state in days.items() if not state.newest.is_ok
-    }
+    failed = {day: str(state.newest.error) for day, state in days.items() if not state.newest.is_ok}
     return [
         Finding("no_failed_days", failed),
         Finding(
@@ -52,8 +50,8 @@ def review(system: str, export: str, ledger: Ledger) -> list[Finding]:
         Finding(
             "no_rejects",
             {
-                d: f"{line.rows_rejected} rejected"
-                for d, line in in_raw.items()
+                day: f"{line.rows_rejected} rejected"
+                for day, line in in_raw.items()
                 if line.rows_rejected
             },
         ),

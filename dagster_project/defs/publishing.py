@@ -36,7 +36,8 @@ def published_marts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[N
     stale = [export.sentence for export in state.stale_exports(_settings)]
     if stale and _settings.policies["on_failed_export"] == "hold":
         raise dg.Failure(f"Not published, because on_failed_export is hold: {' '.join(stale)}")
-    if lost := state.lost_days(_settings):
+    lost = [f"{name} {day}" for name, days in state.lost_days(_settings).items() for day in days]
+    if lost:
         raise dg.Failure(
             f"Not published: raw has lost {', '.join(lost[:5])}, which the ledger says it holds;"
             " extract these days again, or land their files again."

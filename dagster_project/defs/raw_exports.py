@@ -148,14 +148,15 @@ def _materialization(key: dg.AssetKey, attempt: Extraction) -> dg.AssetMateriali
 
 def _check_result(finding: arrivals.Finding) -> dg.AssetCheckResult:
     severe = finding.name == "rows_add_up"
+    against = [(str(day), said) for day, said in finding.against.items()]
     # The newest in words, because the rest is behind a click.
-    newest = list(finding.against.items())[-3:]
+    newest = against[-3:]
     return dg.AssetCheckResult(
         check_name=finding.name,
         description="; ".join(f"{day}: {said}" for day, said in reversed(newest)) or None,
-        passed=not finding.against,
+        passed=not against,
         severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        metadata={"days": len(finding.against), "which": dict(list(finding.against.items())[-50:])},
+        metadata={"days": len(against), "which": dict(against[-50:])},
     )
 
 
