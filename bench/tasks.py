@@ -484,7 +484,7 @@ def _exports() -> Mapping[str, "Export"]:
 
 
 def _rules() -> Any:
-    from dagster_project.core.ledger import Rules
+    from dagster_project.core.staleness import Rules
 
     return Rules(first_day=date(2020, 1, 1), max_reject_share=0.1)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dagster_project.core.exports import Export
-from dagster_project.core.ledger import Extraction, Rules, days_of, read_ledger
-from dagster_project.core.staleness import as_of_day, stale_days
+from dagster_project.core.ledger import Extraction, days_of, read_ledger
+from dagster_project.core.staleness import Rules, as_of_day, stale_days
 from dagster_project.manifest import files_below, hash_of
 from dagster_project.settings import CHECKOUT, DBT_DIR, Settings
 

@@ -41,7 +41,8 @@ from dagster_project.core.engine import file_literal
 from dagster_project.core.exports import Column, Export
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import FORMATS, Lake
-from dagster_project.core.ledger import Extraction, Rules
+from dagster_project.core.ledger import Extraction
+from dagster_project.core.staleness import Rules
 
 DAY, GOOD_DAY = date(2024, 1, 5), date(2024, 1, 6)
 LIMIT = 12_000_000

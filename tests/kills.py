@@ -34,9 +34,9 @@ from dagster_project.core import samples
 from dagster_project.core.exports import Column, Export
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules, read_ledger
+from dagster_project.core.ledger import read_ledger
 from dagster_project.core.publish import Release, current_release, publish
-from dagster_project.core.staleness import stale_days
+from dagster_project.core.staleness import Rules, stale_days
 
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=0.5)
 EXPORT = Export("crm", "things", "append", ("id",), (Column("id", "text"), Column("n", "bigint")))

@@ -31,9 +31,9 @@ from dagster_project.core.engine import file_literal, literal
 from dagster_project.core.exports import Column, ContractError, Export, load_exports
 from dagster_project.core.extraction import Extractor, is_declared
 from dagster_project.core.lake import FORMATS, Lake
-from dagster_project.core.ledger import Extraction, Rules, append_to_ledger, read_ledger
+from dagster_project.core.ledger import Extraction, append_to_ledger, read_ledger
 from dagster_project.core.rows import SHAPES, SQL_TYPES
-from dagster_project.core.staleness import altered_days, stale_days
+from dagster_project.core.staleness import Rules, altered_days, stale_days
 
 DAY = date(2024, 1, 5)
 RULES = Rules(first_day=date(2020, 1, 1), max_reject_share=1.0)

@@ -14,8 +14,8 @@ from dagster_project.core import expiry
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules, read_ledger
-from dagster_project.core.staleness import stale_days
+from dagster_project.core.ledger import read_ledger
+from dagster_project.core.staleness import Rules, stale_days
 from dagster_project.instance import forget_runs
 
 EXPORTS = load_exports(settings.STAGING_DIR)

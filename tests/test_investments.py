@@ -18,9 +18,9 @@ from worked_examples import account, subscription
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules
 from dagster_project.core.samples import accounts as customers
 from dagster_project.core.samples import generate
+from dagster_project.core.staleness import Rules
 
 MONTHS = [date(2024, month, 1) for month in range(1, 10)]
 JANUARY, *_, SEPTEMBER = MONTHS

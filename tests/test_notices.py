@@ -26,7 +26,8 @@ from dagster_project.core import arrivals
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules, read_ledger, unquoted
+from dagster_project.core.ledger import read_ledger, unquoted
+from dagster_project.core.staleness import Rules
 from dagster_project.notices import Notice
 
 LATE = Notice("late_export", "billing/invoices", "billing/invoices is late.")

@@ -16,9 +16,9 @@ from program import run_program
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules, read_ledger
+from dagster_project.core.ledger import read_ledger
 from dagster_project.core.samples import generate
-from dagster_project.core.staleness import stale_days
+from dagster_project.core.staleness import Rules, stale_days
 from dagster_project.settings import STAGING_DIR
 
 FIRST = date(2024, 2, 27)

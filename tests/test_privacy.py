@@ -18,7 +18,8 @@ from dagster_project.core import warehouse
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Extraction, Rules
+from dagster_project.core.ledger import Extraction
+from dagster_project.core.staleness import Rules
 
 # Every column of a mart that is tagged pii, and the policy that withholds it.
 PERSONAL = {

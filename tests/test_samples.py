@@ -17,9 +17,10 @@ import pytest
 from dagster_project.core.exports import Export, load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Extraction, Rules
+from dagster_project.core.ledger import Extraction
 from dagster_project.core.samples import generate
 from dagster_project.core.samples.delivery import MISSED, SHAPES
+from dagster_project.core.staleness import Rules
 
 ROOT = Path(__file__).parents[1]
 EXPORTS = {

@@ -24,7 +24,7 @@ from worked_examples import account, subscription
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules as ExportRules
+from dagster_project.core.staleness import Rules as ExportRules
 from dagster_project.settings import STAGING_DIR
 
 MARTS = (

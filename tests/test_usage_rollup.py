@@ -31,8 +31,8 @@ from bench.measuring import DBT_EXECUTABLE
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Rules as ExportRules
 from dagster_project.core.ledger import read_ledger
+from dagster_project.core.staleness import Rules as ExportRules
 from dagster_project.core.staleness import stale_days
 from dagster_project.settings import DBT_DIR, STAGING_DIR
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import Ledger, Rules, days_of
-from dagster_project.core.staleness import needed_snapshot
+from dagster_project.core.ledger import Ledger, days_of
+from dagster_project.core.staleness import Rules, needed_snapshot
 
 
 def expire_snapshots(

@@ -39,13 +39,13 @@ from dagster_project.core.lake import Lake, put
 from dagster_project.core.ledger import (
     Extraction,
     Landed,
-    Rules,
     append_to_ledger,
     landed_stats,
     sha256_of,
 )
 from dagster_project.core.machine import is_of_the_machine, sentence
 from dagster_project.core.rows import SQL_TYPES, judged, raw_text, source_of
+from dagster_project.core.staleness import Rules
 
 # MOST_COLUMNS names of this length fit in a line of the ledger that DuckDB reads (16 MB).
 _LONGEST_NAME = 200

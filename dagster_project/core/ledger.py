@@ -13,7 +13,6 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
 
 
@@ -29,24 +28,6 @@ class Landed(NamedTuple):
     @property
     def stat(self) -> tuple[str, int, int, int]:
         return self[:4]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What decides over a day besides its contract."""
-
-    first_day: date
-    max_reject_share: float
-    max_unpacked_bytes: int = 2**63 - 1
-    # Superseded days of snapshots that may be missing from raw; None: none may.
-    snapshot_days_kept: int | None = None
-    as_of: date = date.max
-    # The source systems that are on.
-    systems: tuple[str, ...] = ()
-
-    def contract(self, export: Export, day: date) -> str:
-        """What a ledger line remembers, so that a day is read again when it would end otherwise."""
-        return export.fingerprint if day >= self.first_day else "before the first day"
 
 
 @dataclass(frozen=True)

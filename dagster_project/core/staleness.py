@@ -3,7 +3,7 @@
 Told from the ledger and from the files' own facts, every night: DuckDB is not imported here.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 from dagster_project.core.exports import Export
@@ -11,7 +11,6 @@ from dagster_project.core.lake import Lake
 from dagster_project.core.ledger import (
     Extraction,
     Ledger,
-    Rules,
     append_to_ledger,
     days_of,
     landed,
@@ -19,6 +18,25 @@ from dagster_project.core.ledger import (
     record,
     sha256_of,
 )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides besides the contracts: how a day ends, and which days of raw the marts read."""
+
+    first_day: date
+    max_reject_share: float
+    max_unpacked_bytes: int = 2**63 - 1
+    # From here on what the marts read. Superseded days of snapshots that may be missing from raw;
+    # None: none may.
+    snapshot_days_kept: int | None = None
+    as_of: date = date.max
+    # The source systems that are on.
+    systems: tuple[str, ...] = ()
+
+    def contract(self, export: Export, day: date) -> str:
+        """What a ledger line remembers, so that a day is read again when it would end otherwise."""
+        return export.fingerprint if day >= self.first_day else "before the first day"
 
 
 def stale_days(
