@@ -118,7 +118,7 @@ def run(chosen: settings.Settings) -> int:
         from dagster_project import night
 
         broken_off = night.run(chosen)
-    return NOT_PUBLISHED if broken_off is None else _outcome(chosen, broken_off)
+    return _outcome(chosen, broken_off)
 
 
 def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: str) -> int:
@@ -130,7 +130,7 @@ def backfill(chosen: settings.Settings, first: dt.date, last: dt.date, exports: 
         from dagster_project import night
 
         broken_off = night.run(chosen, night.Backfill(first, last, names))
-    return NOT_PUBLISHED if broken_off is None else _outcome(chosen, broken_off)
+    return _outcome(chosen, broken_off)
 
 
 def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> None:
@@ -203,7 +203,10 @@ def _say_up_to_date(chosen: settings.Settings) -> int:
     return _outcome(chosen)
 
 
-def _outcome(chosen: settings.Settings, broken_off: Sequence[str] = ()) -> int:
+def _outcome(chosen: settings.Settings, broken_off: Sequence[str] | None = ()) -> int:
+    """Say what went wrong, of `broken_off` as night.run has it; returns the exit status."""
+    if broken_off is None:
+        return NOT_PUBLISHED
     said = [*broken_off, *(export.sentence for export in state.stale_exports(chosen))]
     if ahead := state.as_of_to_come(chosen):
         _say(ahead)

@@ -21,7 +21,8 @@ from packaging.specifiers import SpecifierSet
 
 from dagster_project import settings, state
 from dagster_project.core import arrivals, machine
-from dagster_project.core.exports import Export, load_exports
+from dagster_project.core.engine import identifier
+from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake, spans
 from dagster_project.core.ledger import Ledger, days_of, read_ledger
 from dagster_project.core.lock import Holder, holder
@@ -162,7 +163,7 @@ def _landing(patient: Patient) -> Iterator[str]:
     if not lake.root.is_dir():
         yield f"{lake.root} is no folder: nothing has landed in it, and nothing will be found."
         return
-    declared = load_exports(settings.STAGING_DIR)
+    declared = settings.declared()
     for system, export in lake.landed_exports():
         name = f"{system}/{export}"
         if name not in declared:
@@ -251,7 +252,7 @@ def _parts(published: Path) -> Iterator[str]:
             ).fetchall():
                 file = str(published / "parquet" / f"{mart}.parquet")
                 for what, source in (
-                    ("marts.duckdb", f'"{mart}"'),
+                    ("marts.duckdb", identifier(mart)),
                     ("parquet/", "read_parquet(?)"),
                 ):
                     try:

@@ -10,7 +10,6 @@ import dagster as dg
 
 from dagster_project import settings, state
 from dagster_project.core import expiry
-from dagster_project.core.exports import load_exports
 from dagster_project.core.ledger import read_ledger
 from dagster_project.instance import forget_runs
 
@@ -18,7 +17,7 @@ from dagster_project.instance import forget_runs
 def tidy(chosen: settings.Settings, instance: dg.DagsterInstance) -> str:
     """Drop what is too old; says what, if anything. The caller holds the lock on DATA_DIR."""
     lake = chosen.lake
-    ledger, exports = read_ledger(lake), load_exports(settings.STAGING_DIR).values()
+    ledger, exports = read_ledger(lake), settings.declared().values()
     snapshots = expiry.expire_snapshots(lake, exports, ledger, state.rules(chosen))
     rejects = expiry.expire_rejects(lake, ledger, chosen.optional_integer("reject_days_kept"))
     runs, days = 0, chosen.optional_integer("run_days_kept")

@@ -32,7 +32,7 @@ from dagster_project.core.lake import spans
 from dagster_project.core.ledger import unquoted
 from dagster_project.core.publish import current_release
 from dagster_project.instance import PROGRAM_TAGS, close_dead_runs, prepare_home
-from dagster_project.notices import Notice, innermost_error, notify, of_failed_run
+from dagster_project.notices import Notice, innermost_error, notify, of_failed_run, step_name
 from dagster_project.settings import Settings
 
 COUNTS = ("rows_in", "rows_accepted", "rows_rejected", "rows_superseded")
@@ -138,7 +138,7 @@ class Report:
         event = entry.dagster_event
         # Of steps that never begin, Dagster lists all that they depend on.
         if event is None and entry.step_key in self._begun and int(entry.level) >= logging.WARNING:
-            self.say(f"  {_name(entry.step_key):<32} {entry.user_message}")
+            self.say(f"  {step_name(entry.step_key):<32} {entry.user_message}")
         if event is None or event.step_key is None:
             return
         if event.event_type == Kind.STEP_START:
@@ -162,7 +162,7 @@ class Report:
 
     def _step_ended(self, event: dg.DagsterEvent) -> None:
         began, tables, checks = self._step_began
-        name = _name(str(event.step_key))
+        name = step_name(event.step_key)
         if days := self._extracted.get(name):
             sums = sum(days.values(), Counter())
             done = f"{len(days)} days, {sums['rows_accepted']:,} of {sums['rows_in']:,} rows"
@@ -184,7 +184,7 @@ class Report:
         told = [Notice("stale_export", export.name, export.notice) for export in stale]
         others = self._failed_beside(stale)
         if others or self.broken_off:
-            is_extraction = all(_name(str(it.step_key)) in settings.exports for it in others)
+            is_extraction = all(step_name(it.step_key) in settings.exports for it in others)
             job = "extract" if is_extraction and not self.broken_off else "make run"
             told.append(of_failed_run(job, others, unquoted(self.broken_off)))
         return told
@@ -193,14 +193,14 @@ class Report:
         """A sentence on each step that failed without a day at fault, and on a run that did."""
         failed = self._failed_beside(state.stale_exports(settings))
         said = [
-            f"{_name(str(it.step_key))} broke off: {_sentence(it).partition(chr(10))[0]}"
+            f"{step_name(it.step_key)} broke off: {_sentence(it).partition(chr(10))[0]}"
             for it in failed
         ]
         return [f"The run broke off: {self.broken_off}", *said] if self.broken_off else said
 
     def _failed_beside(self, stale: Sequence[state.StaleExport]) -> list[dg.DagsterEvent]:
         names = {export.name for export in stale}
-        return [it for it in self._failures if _name(str(it.step_key)) not in names]
+        return [it for it in self._failures if step_name(it.step_key) not in names]
 
     def sum_up(self, settings: Settings) -> None:
         """A table of what was extracted, what was built and checked, rows behind failed checks."""
@@ -226,10 +226,6 @@ class Report:
             self.say(f"Published: {settings.lake.published / 'marts.duckdb'}")
         else:
             self.say("Nothing was published; what was published before is untouched.")
-
-
-def _name(step: str) -> str:
-    return step.replace("__", "/")
 
 
 def _number(materialization: dg.AssetMaterialization, name: str) -> int:

@@ -69,9 +69,14 @@ def post(notice: Notice, webhook: str | None) -> str | None:
 
 def of_failed_run(job: str, failures: "Iterable[dg.DagsterEvent]", otherwise: str = "") -> Notice:
     """One sentence on a run that failed: which steps, and what each said of itself."""
-    steps = [f"{str(it.step_key).replace('__', '/')} ({_said(it)})" for it in failures]
+    steps = [f"{step_name(it.step_key)} ({_said(it)})" for it in failures]
     why = f" at {'; '.join(steps)}" if steps else f": {otherwise.rstrip('.')}" if otherwise else ""
     return Notice("run_failed", job, f"{job} failed{why}.")
+
+
+def step_name(step_key: str | None) -> str:
+    """What a step is called before people: that of an export by the name of the export."""
+    return str(step_key).replace("__", "/")
 
 
 def innermost_error(failure: "StepFailureData") -> "SerializableErrorInfo | None":

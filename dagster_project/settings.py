@@ -55,8 +55,7 @@ class Settings:
     @cached_property
     def exports(self) -> dict[str, Export]:
         """The declared exports of the systems that are on, by `<system>/<name>`."""
-        declared = load_exports(STAGING_DIR).items()
-        return {name: export for name, export in declared if export.system in self.systems}
+        return {name: it for name, it in declared().items() if it.system in self.systems}
 
     @property
     def dagster_home(self) -> Path:
@@ -79,6 +78,12 @@ class Settings:
     def dbt_vars(self) -> str:
         """The value of dbt's --vars, as JSON."""
         return json.dumps({"systems": list(self.systems), **self.policies}, sort_keys=True)
+
+
+@cache
+def declared() -> Mapping[str, Export]:
+    """The declared exports of every system, by `<system>/<name>`. Raises ContractError."""
+    return load_exports(STAGING_DIR)
 
 
 @cache
@@ -129,7 +134,7 @@ def _systems(text: str, default: list[str]) -> tuple[str, ...]:
     chosen = [name.strip() for name in text.split(",") if name.strip()]
     if not chosen:
         return tuple(default)
-    known = sorted({export.system for export in load_exports(STAGING_DIR).values()})
+    known = sorted({export.system for export in declared().values()})
     if unknown := [name for name in chosen if name not in known]:
         raise SettingsError(
             f"SYSTEMS names {', '.join(unknown)}, but the source systems are {', '.join(known)}."

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster_project.core.engine import ENGINE, Engine, literal
+from dagster_project.core.engine import ENGINE, Engine, identifier, literal
 from dagster_project.core.lake import sync
 
 if TYPE_CHECKING:
@@ -134,9 +134,10 @@ def _write(
         rows = {}
         for (mart,) in marts:
             # Sorted, so that equal marts are equal files whatever order threads built them in.
-            order = ", ".join(f'"{column}"' for column in grains.get(mart, ())) or "all"
+            order = ", ".join(map(identifier, grains.get(mart, ()))) or "all"
+            table = identifier(mart)
             db.execute(
-                f'create table release."{mart}" as from warehouse.marts."{mart}" order by {order}'
+                f"create table release.{table} as from warehouse.marts.{table} order by {order}"
             )
             rows[mart] = _copy_out(db, mart, folder)
         db.execute(
@@ -162,7 +163,7 @@ def _write(
 
 def _copy_out(db: "duckdb.DuckDBPyConnection", table: str, folder: Path) -> int:
     target = literal(str(folder / "parquet" / f"{table}.parquet"))
-    row = db.execute(f'copy release."{table}" to {target} (format parquet)').fetchone()
+    row = db.execute(f"copy release.{identifier(table)} to {target} (format parquet)").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -13,7 +13,6 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from dagster_project import dbt_runner, freshness, manifest, settings, state
 from dagster_project.core import closes, warehouse
-from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor
 from dagster_project.retries import passing_faults
 
@@ -54,7 +53,7 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     with passing_faults(context):
         # What never arrived is an empty table and not an error, also for systems that are off.
         with Extractor(lake, state.rules(_settings), _settings.memory_limit) as extractor:
-            for export in load_exports(settings.STAGING_DIR).values():
+            for export in settings.declared().values():
                 extractor.ensure_empty(export)
         lake.ledger.touch()
         closes.ready(lake)

@@ -14,7 +14,7 @@ from dagster._core.instance import RUNLESS_RUN_ID
 
 from dagster_project import freshness, settings, state
 from dagster_project.core import arrivals, settling
-from dagster_project.core.exports import Export, load_exports
+from dagster_project.core.exports import Export
 from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import spans
 from dagster_project.core.ledger import Extraction, days_of, read_ledger
@@ -192,8 +192,7 @@ def _schema(export: Export) -> dg.TableSchema:
     )
 
 
-_exports = load_exports(settings.STAGING_DIR).values()
-raw_exports = [raw_export(export) for export in _exports]
+raw_exports = [raw_export(export) for export in settings.declared().values()]
 ledger = dg.AssetSpec(
     ["lake", "extractions"],
     deps=[asset.key for asset in raw_exports],
