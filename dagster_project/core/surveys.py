@@ -66,27 +66,10 @@ def scores(
     A row exists where a slice has an answer or an invitation in the window. period_start and
     period_end (excluded) are the month in both windows, so the two join; [window_start, window_end)
     are the days that count: of a trailing window the 90 that end with the month, or with `as_of`.
-
-    Which answers count: tests, blanks, "no answer" codes and answers off the scale go first, each
-    counted under its reason; of the rest the latest per respondent, survey type and window stays,
-    by (responded_at, response_id), whatever its account, and the others are `superseded`. Answers
-    without a respondent all stay. answers = responses + superseded + the four excluded_ columns.
-
-    Classes: the thresholds of the seed apply to the answer turned so that high is good. With
-    is_high_good false that is scale_min + scale_max - score: on a 1-5 effort scale favourable_from
-    4 means the raw answers 1 and 2. mean_score stays on the survey's own scale, unturned.
-
-    score: NPS is 100 x (p - d), in -100..100; CES and CSAT are 100 x p, p and d the favourable and
-    unfavourable shares of all responses, neutral ones included. So CES has its two published
-    readings side by side: `score` is the percentage that agrees, `mean_score` the mean.
-    ci_low, ci_high: the 95 % margin in the unit of score. NPS: normal, with the variance
-    p + d - (p - d)^2 of one answer, cut at the ends of the scale; shares: Wilson.
-    Account reading: the mean of an account's responses, then its class; answers without an account
-    or without a respondent stay out. mrr_weighted_score weighs these accounts by their MRR at the
-    close of the month.
-    response_rate: the share of the invitations sent in the window whose respondent gave an answer
-    that counts, on or after the day of sending and inside the window.
     Scores and rates are unrounded, and null where there is nothing to divide by.
+
+    Which answers count is told at `_counted`, what is summed of them at `_by_account` and
+    `_by_slice`, and what the columns mean at `_readings`.
     """
     rules = _rules(survey_types)
     received = (
@@ -94,119 +77,20 @@ def scores(
         .join(rules, on="survey_type")
         .with_columns(excluded=_exclusion())
     )
-    counted = (
-        received.filter(pl.col("excluded").is_null())
-        .with_columns(anonymous=pl.when(pl.col("respondent_id").is_null()).then("response_id"))
-        .group_by(*_WINDOW, "respondent_id", "anonymous")
-        .agg(
-            pl.col("account_id", "responded_date", "score").max_by(
-                pl.struct("responded_at", "response_id")
-            )
-        )
-        .join(rules, on="survey_type")
-    )
-    sent = invitations.pipe(_in_windows, "sent_date", as_of).join(
-        counted.select(*_WINDOW, "respondent_id", "responded_date"),
-        on=[*_WINDOW, "respondent_id"],
-        how="left",
-    )
-
-    is_named = pl.col("respondent_id").is_not_null()
-    by_account = (
-        pl.concat(
-            [
-                received.group_by(*_WINDOW, "account_id").agg(
-                    _count().alias("answers"),
-                    *(_count(pl.col("excluded") == r).alias(f"excluded_{r}") for r in EXCLUSIONS),
-                ),
-                counted.group_by(*_WINDOW, "account_id").agg(
-                    _count().alias("responses"),
-                    _count(_is_favourable(pl.col("score"))).alias("favourable"),
-                    _count(_is_unfavourable(pl.col("score"))).alias("unfavourable"),
-                    pl.col("score").cast(pl.Int64).sum().alias("score_sum"),
-                    _count(is_named).alias("named"),
-                    pl.col("score").cast(pl.Int64).filter(is_named).sum().alias("named_sum"),
-                ),
-                sent.group_by(*_WINDOW, "account_id").agg(
-                    _count().alias("invitations"),
-                    _count(pl.col("responded_date") >= pl.col("sent_date")).alias("answered"),
-                ),
-            ],
-            how="diagonal",
-        )
-        .group_by(*_WINDOW, "account_id")
-        .agg(pl.all().sum())
+    counted = _counted(received, rules)
+    sent = _sent(invitations, counted, as_of)
+    return (
+        _by_account(received, counted, sent)
         .join(rules, on="survey_type")
         .join(
             account_months.select("account_id", "period_start", "closing_mrr"),
             on=["account_id", "period_start"],
             how="left",
         )
-        .with_columns(account_mean=_ratio(pl.col("named_sum"), pl.col("named")))
-    )
-
-    has_reading = pl.col("account_id").is_not_null() & pl.col("account_mean").is_not_null()
-    is_favourable = has_reading & _is_favourable(pl.col("account_mean"))
-    is_unfavourable = has_reading & _is_unfavourable(pl.col("account_mean"))
-    mrr = pl.col("closing_mrr")
-    by_slice_and_window = (
-        by_account.select(
-            *_WINDOW,
-            "account_id",
-            *_COUNTS,
-            has_reading.cast(pl.Int64).alias("accounts"),
-            is_favourable.cast(pl.Int64).alias("favourable_accounts"),
-            is_unfavourable.cast(pl.Int64).alias("unfavourable_accounts"),
-            pl.when(has_reading).then(mrr).alias("responding_mrr"),
-            pl.when(is_favourable).then(mrr).alias("favourable_mrr"),
-            pl.when(is_unfavourable).then(mrr).alias("unfavourable_mrr"),
-        )
-        .pipe(by_slice, slices)
-        .drop("account_id")
-        .group_by(*_WINDOW, "slice_dimension", "slice_value")
-        .agg(pl.all().sum())
+        .pipe(_by_slice, slices)
         .join(rules, on="survey_type")
+        .pipe(_readings, as_of, small_sample)
     )
-
-    n = pl.col("responses")
-    low, high = _margin(pl.col("favourable"), pl.col("unfavourable"), n)
-    return by_slice_and_window.select(
-        "survey_type",
-        "metric",
-        "period_window",
-        "slice_dimension",
-        "slice_value",
-        n,
-        "favourable",
-        (n - pl.col("favourable") - pl.col("unfavourable")).alias("neutral"),
-        "unfavourable",
-        _score("favourable", "unfavourable", "responses").alias("score"),
-        _ratio(pl.col("score_sum"), n).alias("mean_score"),
-        low.alias("ci_low"),
-        high.alias("ci_high"),
-        "invitations",
-        "answered",
-        _ratio(pl.col("answered"), pl.col("invitations")).alias("response_rate"),
-        "accounts",
-        "favourable_accounts",
-        "unfavourable_accounts",
-        _score("favourable_accounts", "unfavourable_accounts", "accounts").alias("account_score"),
-        "responding_mrr",
-        "favourable_mrr",
-        "unfavourable_mrr",
-        _score("favourable_mrr", "unfavourable_mrr", "responding_mrr").alias("mrr_weighted_score"),
-        "answers",
-        (pl.col("answers") - n - pl.sum_horizontal("^excluded_.*$")).alias("superseded"),
-        "^excluded_.*$",
-        pl.when(n == 0).then(pl.lit("no_data")).alias("reason_null"),
-        "is_high_good",
-        (n < small_sample).alias("is_small_sample"),
-        (pl.col("period_end") <= as_of + timedelta(days=1)).alias("is_complete_period"),
-        "period_start",
-        "period_end",
-        "window_start",
-        "window_end",
-    ).sort("survey_type", "period_window", "period_start", "slice_dimension", "slice_value")
 
 
 def classes(responses: pl.LazyFrame, survey_types: pl.LazyFrame) -> pl.LazyFrame:
@@ -247,6 +131,151 @@ def classes(responses: pl.LazyFrame, survey_types: pl.LazyFrame) -> pl.LazyFrame
         )
         .sort("response_id")
     )
+
+
+def _counted(received: pl.LazyFrame, rules: pl.LazyFrame) -> pl.LazyFrame:
+    """The answers that count, of those in `received`, which has each once per window.
+
+    Tests, blanks, "no answer" codes and answers off the scale go first, each counted under its
+    reason; of the rest the latest per respondent, survey type and window stays, by (responded_at,
+    response_id), whatever its account, and the others are `superseded`. Answers without a
+    respondent all stay. answers = responses + superseded + the four excluded_ columns.
+    """
+    return (
+        received.filter(pl.col("excluded").is_null())
+        .with_columns(anonymous=pl.when(pl.col("respondent_id").is_null()).then("response_id"))
+        .group_by(*_WINDOW, "respondent_id", "anonymous")
+        .agg(
+            pl.col("account_id", "responded_date", "score").max_by(
+                pl.struct("responded_at", "response_id")
+            )
+        )
+        .join(rules, on="survey_type")
+    )
+
+
+def _sent(invitations: pl.LazyFrame, counted: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
+    """Each invitation once per window in which it was sent, with the day of the answer that counts
+    of its respondent there, if any."""
+    return invitations.pipe(_in_windows, "sent_date", as_of).join(
+        counted.select(*_WINDOW, "respondent_id", "responded_date"),
+        on=[*_WINDOW, "respondent_id"],
+        how="left",
+    )
+
+
+def _by_account(received: pl.LazyFrame, counted: pl.LazyFrame, sent: pl.LazyFrame) -> pl.LazyFrame:
+    """The counts and sums of each window and account_id (nullable), and account_mean: the mean of
+    the account's responses that have a respondent.
+
+    An invitation is `answered` by an answer on or after the day of sending and inside the window.
+    """
+    is_named = pl.col("respondent_id").is_not_null()
+    parts = [
+        received.group_by(*_WINDOW, "account_id").agg(
+            _count().alias("answers"),
+            *(_count(pl.col("excluded") == r).alias(f"excluded_{r}") for r in EXCLUSIONS),
+        ),
+        counted.group_by(*_WINDOW, "account_id").agg(
+            _count().alias("responses"),
+            _count(_is_favourable(pl.col("score"))).alias("favourable"),
+            _count(_is_unfavourable(pl.col("score"))).alias("unfavourable"),
+            pl.col("score").cast(pl.Int64).sum().alias("score_sum"),
+            _count(is_named).alias("named"),
+            pl.col("score").cast(pl.Int64).filter(is_named).sum().alias("named_sum"),
+        ),
+        sent.group_by(*_WINDOW, "account_id").agg(
+            _count().alias("invitations"),
+            _count(pl.col("responded_date") >= pl.col("sent_date")).alias("answered"),
+        ),
+    ]
+    return (
+        pl.concat(parts, how="diagonal")
+        .group_by(*_WINDOW, "account_id")
+        .agg(pl.all().sum())
+        .with_columns(account_mean=_ratio(pl.col("named_sum"), pl.col("named")))
+    )
+
+
+def _by_slice(accounts: pl.LazyFrame, slices: pl.LazyFrame) -> pl.LazyFrame:
+    """The same per window and slice, and what the accounts with a reading sum up to.
+
+    `accounts` is `_by_account` with its rules and closing_mrr. An account's reading is its mean,
+    then its class; answers without an account or without a respondent stay out.
+    """
+    has_reading = pl.col("account_id").is_not_null() & pl.col("account_mean").is_not_null()
+    is_favourable = has_reading & _is_favourable(pl.col("account_mean"))
+    is_unfavourable = has_reading & _is_unfavourable(pl.col("account_mean"))
+    mrr = pl.col("closing_mrr")
+    return (
+        accounts.select(
+            *_WINDOW,
+            "account_id",
+            *_COUNTS,
+            has_reading.cast(pl.Int64).alias("accounts"),
+            is_favourable.cast(pl.Int64).alias("favourable_accounts"),
+            is_unfavourable.cast(pl.Int64).alias("unfavourable_accounts"),
+            pl.when(has_reading).then(mrr).alias("responding_mrr"),
+            pl.when(is_favourable).then(mrr).alias("favourable_mrr"),
+            pl.when(is_unfavourable).then(mrr).alias("unfavourable_mrr"),
+        )
+        .pipe(by_slice, slices)
+        .drop("account_id")
+        .group_by(*_WINDOW, "slice_dimension", "slice_value")
+        .agg(pl.all().sum())
+    )
+
+
+def _readings(sums: pl.LazyFrame, as_of: date, small_sample: int) -> pl.LazyFrame:
+    """The columns of mart_survey_scores from `_by_slice` with its rules.
+
+    score: NPS is 100 x (p - d), in -100..100; CES and CSAT are 100 x p, p and d the favourable and
+    unfavourable shares of all responses, neutral ones included. So CES has its two published
+    readings side by side: `score` is the percentage that agrees, `mean_score` the mean, which stays
+    on the survey's own scale, unturned. account_score is the same of the accounts' readings, and
+    mrr_weighted_score weighs these by the MRR at the close of the month.
+    ci_low, ci_high: the 95 % margin in the unit of score (see `_margin`).
+    response_rate: the share of the invitations sent in the window that were answered in it.
+    """
+    n = pl.col("responses")
+    low, high = _margin(pl.col("favourable"), pl.col("unfavourable"), n)
+    return sums.select(
+        "survey_type",
+        "metric",
+        "period_window",
+        "slice_dimension",
+        "slice_value",
+        n,
+        "favourable",
+        (n - pl.col("favourable") - pl.col("unfavourable")).alias("neutral"),
+        "unfavourable",
+        _score("favourable", "unfavourable", "responses").alias("score"),
+        _ratio(pl.col("score_sum"), n).alias("mean_score"),
+        low.alias("ci_low"),
+        high.alias("ci_high"),
+        "invitations",
+        "answered",
+        _ratio(pl.col("answered"), pl.col("invitations")).alias("response_rate"),
+        "accounts",
+        "favourable_accounts",
+        "unfavourable_accounts",
+        _score("favourable_accounts", "unfavourable_accounts", "accounts").alias("account_score"),
+        "responding_mrr",
+        "favourable_mrr",
+        "unfavourable_mrr",
+        _score("favourable_mrr", "unfavourable_mrr", "responding_mrr").alias("mrr_weighted_score"),
+        "answers",
+        (pl.col("answers") - n - pl.sum_horizontal("^excluded_.*$")).alias("superseded"),
+        "^excluded_.*$",
+        pl.when(n == 0).then(pl.lit("no_data")).alias("reason_null"),
+        "is_high_good",
+        (n < small_sample).alias("is_small_sample"),
+        (pl.col("period_end") <= as_of + timedelta(days=1)).alias("is_complete_period"),
+        "period_start",
+        "period_end",
+        "window_start",
+        "window_end",
+    ).sort("survey_type", "period_window", "period_start", "slice_dimension", "slice_value")
 
 
 def _rules(survey_types: pl.LazyFrame) -> pl.LazyFrame:
@@ -297,7 +326,9 @@ def _exclusion() -> pl.Expr:
 
 
 def _turned(score: pl.Expr) -> pl.Expr:
-    """The answer on its own scale, turned so that high is good."""
+    """The answer on its own scale, turned so that high is good: what the thresholds of the seed
+    apply to. On a 1-5 effort scale where low is good, favourable_from 4 means the raw answers 1 and
+    2."""
     mirrored = pl.col("scale_min") + pl.col("scale_max") - score
     return pl.when("is_high_good").then(score).otherwise(mirrored)
 
@@ -335,8 +366,8 @@ def _score(favourable: str, unfavourable: str, of: str) -> pl.Expr:
 def _margin(favourable: pl.Expr, unfavourable: pl.Expr, n: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """Both ends of the 95 % interval of the score.
 
-    Wilson, E. B. (1927), JASA 22: 209-212, for shares; the normal interval with the variance of one
-    answer in {-1, 0, 1} for NPS.
+    Wilson, E. B. (1927), JASA 22: 209-212, for shares; for NPS the normal interval with the
+    variance p + d - (p - d)^2 of one answer in {-1, 0, 1}, cut at the ends of the scale.
     """
     p, d = _ratio(favourable, n), _ratio(unfavourable, n)
     normal = Z_95 * ((p + d - (p - d) ** 2) / n).sqrt()
