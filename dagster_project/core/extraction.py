@@ -39,6 +39,7 @@ from dagster_project.core.lake import Lake, put
 from dagster_project.core.ledger import (
     Extraction,
     Landed,
+    Stats,
     append_to_ledger,
     landed_stats,
     sha256_of,
@@ -165,34 +166,41 @@ class Extractor:
             reasons = self._commit(export, day, counts)
             line = replace(line, status="ok", **vars(counts), reasons=reasons, drift=drift)
         except Exception as error:
-            # Also frees the disk for the line of the ledger.
-            shutil.rmtree(self._work)
-            self._data.unlink(missing_ok=True)
-            if not self._lake.landed_day(export.system, export.name, day):
-                raise GoneError(f"{export.system}/{export.name}: {day} has gone") from error
-            if isinstance(error, _BREAKDOWN) or isinstance(error.__cause__, _BREAKDOWN):
-                # The next day needs a connection that takes statements.
-                self._db.close()
-                self._connect()
-            if isinstance(error, _BREAKDOWN):
-                error = FileFault("DuckDB breaks down over the files")
-            if not isinstance(error, FileFault):
-                # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
-                line = replace(line, error=_broken_off(error), landed=_unread(stats))
-                with suppress(OSError):
-                    append_to_ledger(self._lake, line)
-                raise
-            line = replace(line, error=str(error))
+            line = self._failed(line, error, stats)
         else:
             shutil.rmtree(self._work)
-        # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
         hashes = hashing.result()
-        if landed_stats(folder, paths) != stats:
-            hashes = [""] * len(paths)
-        parts_as_read = (Landed(*stat, sha) for stat, sha in zip(stats, hashes, strict=True))
-        line = replace(line, landed=tuple(parts_as_read))
+        landed = tuple(Landed(*stat, sha) for stat, sha in zip(stats, hashes, strict=True))
+        # Of files that have changed meanwhile nobody knows what was hashed: they are read again.
+        is_as_read = landed_stats(folder, paths) == stats
+        line = replace(line, landed=landed if is_as_read else _unread(stats))
         append_to_ledger(self._lake, line)
         return line
+
+    def _failed(self, line: Extraction, error: Exception, stats: Stats) -> Extraction:
+        """The line of a day whose files are at fault; the connection takes statements again.
+
+        Raises what is no fault of the files, and says so in the ledger before; GoneError where they
+        went while they were read.
+        """
+        # Also frees the disk for the line of the ledger.
+        shutil.rmtree(self._work)
+        self._data.unlink(missing_ok=True)
+        if not self._lake.landed_day(line.system, line.export, line.landing_date):
+            gone = f"{line.system}/{line.export}: {line.landing_date} has gone"
+            raise GoneError(gone) from error
+        if isinstance(error, _BREAKDOWN) or isinstance(error.__cause__, _BREAKDOWN):
+            self._db.close()
+            self._connect()
+        if isinstance(error, _BREAKDOWN):
+            return replace(line, error="DuckDB breaks down over the files")
+        if isinstance(error, FileFault):
+            return replace(line, error=str(error))
+        # Without hashes, so that the day is new to whoever asks; a full disk takes no line.
+        with suppress(OSError):
+            broken = replace(line, error=_broken_off(error), landed=_unread(stats))
+            append_to_ledger(self._lake, broken)
+        raise error
 
     def _part(self, number: int, path: Path, export: Export) -> Part:
         file = str(path.relative_to(self._lake.landing(export.system, export.name)))
@@ -473,7 +481,7 @@ def is_declared(export: Export, lake: Lake) -> bool:
     return stamp.exists() and stamp.read_text(encoding="utf-8") == export.fingerprint
 
 
-def _unread(stats: Sequence[tuple[str, int, int, int]]) -> tuple[Landed, ...]:
+def _unread(stats: Stats) -> tuple[Landed, ...]:
     """Files of which nobody knows what raw holds: without hashes, so that their day stays new."""
     return tuple(Landed(*stat, "") for stat in stats)
 

@@ -7,13 +7,16 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dagster_project.core.lake import Lake
+
+Stat = tuple[str, int, int, int]  # name, size, mtime in ns, inode
+Stats = Sequence[Stat]
 
 
 class Landed(NamedTuple):
@@ -26,7 +29,7 @@ class Landed(NamedTuple):
     sha256: str
 
     @property
-    def stat(self) -> tuple[str, int, int, int]:
+    def stat(self) -> Stat:
         return self[:4]
 
 
@@ -149,9 +152,8 @@ def _from_json(text: bytes) -> Extraction:
     )
 
 
-def landed_stats(folder: Path, parts: Iterable[Path]) -> list[tuple[str, int, int, int]]:
-    """(name, size, mtime in ns, inode) of each part, named relative to `folder`; zeros for a link
-    that leads nowhere.
+def landed_stats(folder: Path, parts: Iterable[Path]) -> list[Stat]:
+    """What each part is, named relative to `folder`; zeros for a link that leads nowhere.
 
     Bytes of a name that are no UTF-8 are escaped, because DuckDB takes no line of the ledger that
     holds half a character; and backslashes, so that no two names become one.

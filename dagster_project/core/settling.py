@@ -11,9 +11,7 @@ from pathlib import Path
 
 from dagster_project.core.exports import Export
 from dagster_project.core.lake import Lake
-from dagster_project.core.ledger import landed_stats
-
-Stats = Sequence[tuple[str, int, int, int]]
+from dagster_project.core.ledger import Stats, landed_stats
 
 
 def settled(export: Export, lake: Lake, days: Sequence[date], seconds: float) -> list[date]:
