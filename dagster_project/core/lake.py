@@ -1,8 +1,10 @@
 """Where an export day, a raw day, a derived table and a release lie under DATA_DIR.
 
-Its paths are spelled here and nowhere else, so that another place for the landing files can be
-added in one module; what lies within published/ is publish.py's, within .dagster
-the settings'. Nothing here reads what a file says.
+In Python its paths are spelled here and nowhere else, so that another place for the landing files
+can be added in one module; what lies within closes/ and published/ is closes.py's and publish.py's,
+within .dagster the settings'. What dbt opens it spells itself: raw and derived in dbt_project.yml,
+closes in staging/lake/_sources.yml, the warehouse and .tmp in profiles.yml. Nothing here reads what
+a file says.
 """
 
 import os
