@@ -17,7 +17,7 @@ from dagster_project.core import arrivals, settling
 from dagster_project.core.exports import Export
 from dagster_project.core.extraction import Extractor, GoneError
 from dagster_project.core.lake import spans
-from dagster_project.core.ledger import Extraction, days_of, read_ledger
+from dagster_project.core.ledger import Extraction, Ledger, days_of, read_ledger
 from dagster_project.core.staleness import stale_days
 from dagster_project.notices import UNQUOTED
 from dagster_project.partitions import landing_days
@@ -91,31 +91,41 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
 
 def _days(context: dg.AssetExecutionContext, export: Export) -> tuple[Sequence[date], set[date]]:
     """The days to extract in their order, and those of which the newest attempt broke off."""
+    is_chosen = context.has_partition_key or context.has_partition_key_range
     ledger = read_ledger(_lake)
-    known = days_of(ledger, export.system, export.name).items()
-    if not context.has_partition_key and not context.has_partition_key_range:
-        days = stale_days(export, _lake, ledger, _rules)
-        if context.retry_number:
-            # Days that failed before the step broke off are new no more, and have yet to be told.
-            failed = {day for day, state in known if not state.newest.is_ok}
-            failed &= _lake.landed_days(export.system, export.name).keys()
-            days = sorted({*days, *failed})
-    else:
-        landed = _lake.landed_days(export.system, export.name)
-        chosen = [date.fromisoformat(key) for key in context.partition_keys]
-        done = _materialized(context) if context.retry_number else set()
-        days = [day for day in chosen if day in landed and str(day) not in done]
-        if missing := [day for day in chosen if day not in landed]:
-            context.log.warning(f"Nothing has landed for {spans(missing)}.")
-            # Dagster ties every chosen day to this run; these are not to turn red with another.
-            _tie(context, missing, RUNLESS_RUN_ID)
+    wanted = _chosen(context, export) if is_chosen else _new(context, export, ledger)
     # Those that broke off last, so that they hold up no other, however often.
+    known = days_of(ledger, export.system, export.name).items()
     broke_off = {day for day, state in known if state.newest.has_broken_off}
-    days = sorted(days, key=lambda day: (day in broke_off, day))
+    days = sorted(wanted, key=lambda day: (day in broke_off, day))
     settled = settling.settled(export, _lake, days, _settings.integer("settle_seconds"))
     if moving := [day for day in days if day not in settled]:
         _leave(context, moving, "being written still")
     return settled, broke_off
+
+
+def _new(context: dg.AssetExecutionContext, export: Export, ledger: Ledger) -> set[date]:
+    """The days that are new or changed. Where the step is tried again, those too that failed before
+    it broke off: they are new no more, and have yet to be told."""
+    days = {*stale_days(export, _lake, ledger, _rules)}
+    if context.retry_number:
+        known = days_of(ledger, export.system, export.name).items()
+        failed = {day for day, state in known if not state.newest.is_ok}
+        days |= failed & _lake.landed_days(export.system, export.name).keys()
+    return days
+
+
+def _chosen(context: dg.AssetExecutionContext, export: Export) -> set[date]:
+    """The chosen days that have landed. Where the step is tried again, without those that it has
+    extracted before."""
+    landed = _lake.landed_days(export.system, export.name)
+    chosen = [date.fromisoformat(key) for key in context.partition_keys]
+    if missing := [day for day in chosen if day not in landed]:
+        context.log.warning(f"Nothing has landed for {spans(missing)}.")
+        # Dagster ties every chosen day to this run; these are not to turn red with another.
+        _tie(context, missing, RUNLESS_RUN_ID)
+    done = _materialized(context) if context.retry_number else set()
+    return {day for day in chosen if day in landed and str(day) not in done}
 
 
 def _materialized(context: dg.AssetExecutionContext) -> set[str | None]:
