@@ -39,6 +39,8 @@ def main() -> int:
         return command(settings.current(), **arguments)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
+        if command in (run, backfill):
+            _notify_of(command.__name__, error)
         return UNUSABLE
     except (ContractError, manifest.ManifestError, OSError) as error:
         said = machine.sentence(error) if machine.is_of_the_machine(error) else str(error)
@@ -79,9 +81,13 @@ def end_when_told_to() -> None:
 def _notify_of(command: str, error: Exception) -> None:
     kind = type(error).__name__
     said = machine.sentence(error) if machine.is_of_the_machine(error) else kind
+    try:
+        address = settings.webhook()
+    except settings.SettingsError:
+        return  # That is what was said.
     notice = notices.of_failed_run(f"make {command}", (), unquoted(said))
     # Not logged: it is printed, and by a program that says one sentence.
-    if trouble := notices.post(notice, settings.webhook()):
+    if trouble := notices.post(notice, address):
         print(trouble, file=sys.stderr)
 
 
@@ -89,7 +95,7 @@ def _parser(commands: Mapping[str, Callable[..., int]]) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(prog="python -m dagster_project")
     choices = parser.add_subparsers(dest="command", required=True)
     parsers = {name: choices.add_parser(name, help=does.__doc__) for name, does in commands.items()}
-    day: dict[str, Any] = {"type": dt.date.fromisoformat, "required": True, "metavar": "DAY"}
+    day: dict[str, Any] = {"type": _day, "required": True, "metavar": "DAY"}
     again = parsers["backfill"].add_argument
     again("--from", dest="first", help="the first landing day, as 2024-02-29", **day)
     again("--to", dest="last", help="the last one, included", **day)
@@ -97,6 +103,13 @@ def _parser(commands: Mapping[str, Callable[..., int]]) -> argparse.ArgumentPars
     parsers["doctor"].add_argument("--hash", action="store_true", help="read every landing file")
     parsers["dev"].add_argument("--port", type=int, default=3000, help="of the UI")
     return parser
+
+
+def _day(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a day is written 2024-02-29, not {text!r}") from None
 
 
 def run(chosen: settings.Settings) -> int:
@@ -241,4 +254,9 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     end_when_told_to()
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without tearing the interpreter down: DuckDB aborts under a build that still goes on, and
+    # prints pages about types of its own.
+    os._exit(status)

@@ -163,6 +163,10 @@ def _landing(patient: Patient) -> Iterator[str]:
     if not lake.root.is_dir():
         yield f"{lake.root} is no folder: nothing has landed in it, and nothing will be found."
         return
+    if lake.landings.is_symlink() and not lake.landings.exists():
+        yield f"landing leads to {lake.landings.readlink()}, which is not there."
+    for name in lake.misplaced_names():
+        yield f"landing/{name} lies in no folder landing/system/export, and is never read."
     declared = settings.declared()
     for system, export in lake.landed_exports():
         name = f"{system}/{export}"
@@ -182,11 +186,9 @@ def _landing(patient: Patient) -> Iterator[str]:
 def _days(patient: Patient) -> Iterator[str]:
     today = state.today(patient.settings)
     for name, export in patient.exports.items():
-        review = arrivals.review(export.system, export.name, patient.ledger)
+        review = arrivals.review(export.system, export.name, patient.ledger, today)
         found = {finding.name: finding.against for finding in review}
-        # Not those that only a slip of a pen in another export's file makes missing.
-        missing = [day for day in found["no_missing_days"] if day <= today]
-        if missing:
+        if missing := found["no_missing_days"]:
             said = f"{name} has not landed for {spans(missing)}."
             # One that by its contract comes more rarely has days between: lateness is told of it.
             yield Note(said) if (export.late_after_hours or 0) >= 48 else said
@@ -210,6 +212,16 @@ def _stale(patient: Patient) -> Iterator[str]:
         yield sentence
     for export in state.stale_exports(patient.settings):
         yield export.sentence
+
+
+def _warehouse(patient: Patient) -> Iterator[str]:
+    if patient.holder.is_held or not patient.lake.warehouse.exists():
+        return
+    from dagster_project.core import warehouse
+
+    found = warehouse.damage(patient.lake.warehouse, patient.settings.engine, read_only=True)
+    if found:
+        yield f"warehouse.duckdb cannot be opened; the next run builds it anew: {found}"
 
 
 def _raw(patient: Patient) -> Iterator[str]:
@@ -298,6 +310,7 @@ CHECKS: Mapping[str, Check] = {
     "All that lies in landing can be read.": _landing,
     "Every day since the first has landed, and its rows add up.": _days,
     "No export is stale, and the as-of day has come.": _stale,
+    "The warehouse can be opened.": _warehouse,
     "Raw holds what the marts need.": _raw,
     "The published release is whole, and no older than raw.": _release,
     "There is room on the disk.": _disk,

@@ -4,7 +4,6 @@ Dagster records both runs in its instance as it does those of the daemon; what i
 to a log file. What the jobs do is declared in defs/ and computed in core/ and dbt/.
 """
 
-import atexit
 import logging
 import os
 import time
@@ -59,7 +58,7 @@ class Backfill:
 def run(settings: Settings, backfill: Backfill | None = None) -> list[str] | None:
     """Extract what is new, or what is chosen; build, check and publish.
 
-    Returns a sentence on each step that broke off, and on the run if it did; None if nothing was
+    Returns a sentence on each step that failed, and on the run if it broke off; None if nothing was
     published.
 
     The caller holds the lock on DATA_DIR. An export that fails stops no other, and not the build.
@@ -190,10 +189,10 @@ class Report:
         return told
 
     def what_broke_off(self, settings: Settings) -> list[str]:
-        """A sentence on each step that failed without a day at fault, and on a run that did."""
+        """A sentence on each step that failed and left no export stale, and on a run that did."""
         failed = self._failed_beside(state.stale_exports(settings))
         said = [
-            f"{step_name(it.step_key)} broke off: {_sentence(it).partition(chr(10))[0]}"
+            f"{step_name(it.step_key)} failed: {_sentence(it).partition(chr(10))[0]}"
             for it in failed
         ]
         return [f"The run broke off: {self.broken_off}", *said] if self.broken_off else said
@@ -211,14 +210,14 @@ class Report:
                 sums = sum(days.values(), Counter())
                 numbers = "".join(f"{sums[count]:>17,}" for count in COUNTS)
                 self.say(f"{export:<28}{numbers}   {spans(map(date.fromisoformat, days))}")
-        failed = [check for check in self._checks.values() if not check.passed]
-        warned = [check for check in failed if check.severity == dg.AssetCheckSeverity.WARN]
+        ended = Counter(map(_how_it_ended, self._checks.values()))
+        broken = f", {ended['broken']} broke off" if ended["broken"] else ""
         self.say(
-            f"\n{len(self._tables)} tables built; {len(self._checks) - len(failed)} checks passed,"
-            f" {len(warned)} warned, {len(failed) - len(warned)} failed."
+            f"\n{len(self._tables)} tables built; {ended['passed']} checks passed,"
+            f" {ended['warned']} warned, {ended['failed']} failed{broken}."
         )
-        for check in failed:
-            if check not in warned:
+        for check in self._checks.values():
+            if _how_it_ended(check) == "failed":
                 self.say(f"Check {check.check_name} failed on {check.asset_key.to_user_string()}:")
                 for row in _rows_behind(check.check_name, settings):
                     self.say(f"  {row}")
@@ -226,6 +225,16 @@ class Report:
             self.say(f"Published: {settings.lake.published / 'marts.duckdb'}")
         else:
             self.say("Nothing was published; what was published before is untouched.")
+
+
+def _how_it_ended(check: dg.AssetCheckEvaluation) -> str:
+    """passed, warned, failed, or broken: that says nothing of the data."""
+    if check.passed:
+        return "passed"
+    if check.severity == dg.AssetCheckSeverity.WARN:
+        return "warned"
+    status = check.metadata.get("status")
+    return "broken" if status and status.value == "error" else "failed"
 
 
 def _number(materialization: dg.AssetMaterialization, name: str) -> int:
@@ -281,5 +290,3 @@ def _chatter_to(log: Path) -> Iterator[TextIO]:
             for descriptor, original in enumerate(saved, start=1):
                 os.dup2(original, descriptor)
                 os.close(original)
-    # DuckDB 2.0 prints pages about types of its own while the interpreter is torn down.
-    atexit.register(os.dup2, os.open(log, os.O_WRONLY | os.O_APPEND), 2)

@@ -8,12 +8,14 @@ stand elsewhere.
 import csv
 import datetime as dt
 import json
+import math
 import os
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -186,7 +188,7 @@ def _fits(value: Scalar, allowed: str) -> bool:
 
 
 def _is_number(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_count(value: Scalar) -> bool:
@@ -201,6 +203,13 @@ def _is_date(value: Scalar) -> bool:
         return False
 
 
+def _is_ascending(value: Scalar) -> bool:
+    ages = [age.strip() for age in str(value).split(",")]
+    return all(re.fullmatch(r"\d{1,5}", age) for age in ages) and all(
+        int(age) < int(older) for age, older in pairwise(ages)
+    )
+
+
 _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "integer": _is_count,
     "number": _is_number,
@@ -209,4 +218,5 @@ _KINDS: Mapping[str, Callable[[Scalar], bool]] = {
     "time_zone": lambda value: str(value) in zoneinfo.available_timezones(),
     "currency": lambda value: bool(re.fullmatch("[A-Z]{3}", str(value))),
     "text": lambda value: isinstance(value, str),
+    "ascending integers": _is_ascending,
 }

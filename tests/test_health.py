@@ -289,6 +289,16 @@ def test_who_never_used_the_product_is_silent_since_the_day_it_pays(
     assert silence["value"] == 2
 
 
+def test_the_worst_score_is_zero_and_never_minus_zero(compile_models: CompileModels) -> None:
+    world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
+    tables = {
+        "product__events": [event("A", midnight(AS_OF - timedelta(28)))],
+        "seeds__health_weights": [component("days_since_last_event", 1, 28, 0)],
+    }
+    [silence] = health_at_as_of(compile_models, world, tables)["components"]
+    assert (silence["value"], str(silence["score"])) == (28, "0.0")
+
+
 FEATURES = [
     {"feature": f"f{number:02}", "plan_tier": "basic", "is_core": False} for number in range(20)
 ]

@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -287,7 +288,7 @@ def test_a_failed_extraction_that_left_no_export_stale_is_told_too(tmp_path: Pat
         "run_failed", "extract", "extract failed at billing/invoices (ValueError)."
     )
     [sentence] = report.what_broke_off(replace(settings.current(), data_dir=tmp_path))
-    assert sentence.startswith("billing/invoices broke off: ")
+    assert sentence.startswith("billing/invoices failed: ")
 
 
 def test_a_check_of_a_step_tried_again_is_told_once_and_a_step_that_never_began_not_at_all(
@@ -353,6 +354,18 @@ def test_a_failed_run_is_told_in_our_words_or_by_the_kind_of_the_error() -> None
     assert failures_of(engine).text == "extract failed at billing/invoices (ValueError)."
     assert failures_of(dbt).text == "extract failed at billing/invoices (int_a__b, assert_c)."
     assert notices.of_failed_run("extract", (), "Killed.").text == "extract failed: Killed."
+
+
+@pytest.mark.parametrize("variable", ["VARS", "SYSTEMS"])
+def test_a_setting_that_makes_no_sense_is_told_without_its_value(
+    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("NOTIFY_WEBHOOK", webhook.url)
+    monkeypatch.setenv(variable, "nonsense")
+    monkeypatch.setattr(sys, "argv", ["dagster_project", "run"])
+    monkeypatch.setattr(settings, "current", settings.current.__wrapped__)
+    assert program.main() == program.UNUSABLE
+    assert webhook.texts() == ["make run failed: SettingsError."]
 
 
 # --- Late exports --------------------------------------------------------------------------------

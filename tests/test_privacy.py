@@ -91,7 +91,7 @@ def test_what_dbt_writes_beside_the_warehouse_is_for_its_owner_alone(
     from dagster_project import dbt_runner
 
     lake = Lake(tmp_path)
-    warehouse.ready(lake)
+    warehouse.ready(lake, settings.current().engine)
     modes, outside = {}, os.umask(0o022)
 
     def build(*_: object) -> SimpleNamespace:

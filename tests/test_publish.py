@@ -22,6 +22,8 @@ WITHIN = (
     "select current_setting('memory_limit') as memory, current_setting('temp_directory') as dir"
 )
 
+ENGINE = engine("1GB", Path("/tmp"))
+
 
 def release(number: int) -> Release:
     return Release(f"2024010{number}T000000Z", dt.date(2024, 1, number), f"code {number}", "raw")
@@ -240,8 +242,33 @@ def test_a_warehouse_that_was_deleted_after_a_kill_is_begun_anew(tmp_path: Path)
         left = log.read_bytes()
     lake.warehouse.unlink()
     log.write_bytes(left)
-    warehouses.ready(lake)
+    warehouses.ready(lake, ENGINE)
     duckdb.connect(str(lake.warehouse)).close()
+
+
+def test_a_warehouse_that_cannot_be_opened_is_begun_anew_and_one_in_use_is_left(
+    tmp_path: Path,
+) -> None:
+    lake = Lake(tmp_path)
+    assert warehouses.ready(lake, ENGINE) is None
+    with duckdb.connect(str(lake.warehouse)) as db:
+        db.execute("create table t as from range(100000)")
+    whole = lake.warehouse.read_bytes()
+    lake.warehouse.write_bytes(whole[: len(whole) // 2])
+    assert "IO Error" in (warehouses.ready(lake, ENGINE) or "")
+    assert warehouses.ready(lake, ENGINE) is None
+    reader = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", reader, str(lake.warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(duckdb.IOException, match="lock"):
+            warehouses.ready(lake, ENGINE)
+        other.communicate(b"\n")
+    assert warehouses.ready(lake, ENGINE) is None
 
 
 def test_readers_see_no_error_and_never_a_mix_while_releases_are_switched(tmp_path: Path) -> None:

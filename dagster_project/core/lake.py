@@ -131,6 +131,15 @@ class Lake:
             if export.is_dir() and not _is_ignored(export.name)
         )
 
+    def misplaced_names(self) -> list[str]:
+        """Files that lie above any export's folder, by their path below landing: never read."""
+        above = [*self.landings.glob("*"), *self.landings.glob("*/*")]
+        return sorted(
+            str(path.relative_to(self.landings))
+            for path in above
+            if not path.is_dir() and not _is_ignored(path.name)
+        )
+
     def _walk(self, system: str, export: str) -> tuple[dict[date, tuple[Path, ...]], list[str]]:
         folder, days, stray = self.landing(system, export), dict[date, list[Path]](), []
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -15,9 +15,10 @@ _PASSING = re.compile(
     "|Stale file handle|Input/output error|Connection (reset|refused|timed out)|Interrupted"
     "|Too many open files|Cannot allocate memory|Out of Memory|Failed to allocate|timed out"
 )
+# All that SQLite, which keeps Dagster's records, says of a disk that takes no more.
+_OF_SQLITE = re.compile("disk I/O error")
 _OTHER = re.compile(
-    "Could not (write|create)|Cannot open file|No files found|disk I/O error"
-    "|unable to open database file"
+    "Could not (write|create)|Cannot open file|No files found|unable to open database file"
 )
 # What quotes rows and statements: by its class, as Python's databases name it, or as a line of dbt.
 _OF_DATA = {"DataError", "IntegrityError", "ProgrammingError", "NotSupportedError", "ValueError"}
@@ -30,7 +31,7 @@ _SAID_OF_DATA = re.compile(
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether the machine failed, rather than a file or a program of ours."""
-    patterns = (_FULL, _FORBIDDEN, _PASSING, _OTHER)
+    patterns = (_FULL, _OF_SQLITE, _FORBIDDEN, _PASSING, _OTHER)
     return isinstance(error, OSError | MemoryError) or any(map(_in(error), patterns))
 
 
@@ -50,6 +51,7 @@ def sentence(error: BaseException) -> str:
     lines = _said(root).splitlines() or [type(root).__name__]
     for pattern, meaning in (
         (_FULL, "The disk is full, or may not be used further"),
+        (_OF_SQLITE, "The disk is full, or fails"),
         (_FORBIDDEN, "This may not be written or read"),
         (_PASSING, "The machine did not give what was needed"),
     ):

@@ -13,19 +13,42 @@ import polars as pl
 
 from dagster_project.core.engine import Engine
 from dagster_project.core.lake import Lake
+from dagster_project.core.machine import is_of_the_machine
 
 # Where no accounts export ever arrived nothing has happened yet, and every derived table is empty.
 BEFORE_EVERYTHING = dt.date(1900, 1, 1)
 
 
-def ready(lake: Lake) -> None:
-    """Make sure that there is a warehouse; a new one is for its owner alone, as raw is."""
+def damage(warehouse: Path, engine: Engine, *, read_only: bool = False) -> str | None:
+    """Why DuckDB cannot open the warehouse, as after a crash of the disk; None if it can.
+
+    Raises duckdb.Error where the machine is at fault, or somebody else has it open.
+    """
+    try:
+        duckdb.connect(str(warehouse), read_only, config={**engine}).close()
+    except (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException) as error:
+        if is_of_the_machine(error):
+            raise
+        return str(error).splitlines()[0]
+    return None
+
+
+def ready(lake: Lake, engine: Engine) -> str | None:
+    """Make sure that there is a warehouse, for its owner alone, as raw is; what was wrong with one
+    that cannot be opened and is replaced by a new one, because all in it is computed.
+
+    Raises duckdb.Error where somebody else has it open.
+    """
+    found = damage(lake.warehouse, engine) if lake.warehouse.exists() else None
+    if found:
+        lake.warehouse.unlink()
     if not lake.warehouse.exists():
         # The write-ahead log that a killed write left fits no warehouse but the one that is gone.
         lake.warehouse.with_name(f"{lake.warehouse.name}.wal").unlink(missing_ok=True)
         with lake.replacing(lake.warehouse) as file:
             duckdb.connect(str(file)).close()
             file.chmod(0o600)
+    return found
 
 
 def read(warehouse: Path, engine: Engine, *tables: str) -> Mapping[str, pl.LazyFrame]:

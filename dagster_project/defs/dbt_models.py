@@ -57,7 +57,8 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
                 extractor.ensure_empty(export)
         lake.ledger.touch()
         closes.ready(lake)
-        warehouse.ready(lake)
+        if found := warehouse.ready(lake, _settings.engine):
+            context.log.warning(f"The warehouse could not be opened and is built anew: {found}")
         for result in dbt_runner.build(_settings.dbt_vars, target, _selection(context)):
             message = DbtCoreCliEventMessage(raw_event=result, event_history_metadata={})
             yield from message.to_default_asset_events(

@@ -74,7 +74,9 @@ def raw_export(export: Export) -> dg.AssetsDefinition:
                             yield _materialization(key, attempt)
                         else:
                             failed.append(attempt)
-            for finding in arrivals.review(export.system, export.name, read_ledger(_lake)):
+            for finding in arrivals.review(
+                export.system, export.name, read_ledger(_lake), state.today(_settings)
+            ):
                 yield _check_result(finding)
             _turn_red(context, [*(attempt.landing_date for attempt in failed), *broken_off])
             if broken_off:

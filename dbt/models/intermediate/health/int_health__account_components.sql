@@ -134,8 +134,8 @@ select
     component,
     value,
     -- greatest and least pass over nulls, and would make a score of nothing. Rounded, because 0.35 between 0.1
-    -- and 0.6 is a half and no hair less.
-    if(value is null, null, round(100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0), 9)) as score,
+    -- and 0.6 is a half and no hair less; and no -0.0, which is 0.0 in all but its bytes.
+    if(value is null, null, round(100 * greatest(least((value - poor_at) / (good_at - poor_at), 1), 0), 9) + 0.0) as score,
     weight,
     -- Of the weights that are there: what the component adds to the weighted score.
     score * weight / sum(weight) filter (value is not null) over (partition by account_id, period_start)
