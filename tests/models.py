@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -275,17 +276,8 @@ def _compiled(scratch: Path, policies: Policies, names: tuple[str, ...], overrid
 
 
 def _in_build_order(nodes: Mapping[str, Any]) -> list[Any]:
-    ordered: dict[str, Any] = {}
-
-    def visit(unique_id: str) -> None:
-        if unique_id in nodes and unique_id not in ordered:
-            for parent in getattr(nodes[unique_id].depends_on, "nodes", ()):
-                visit(parent)
-            ordered[unique_id] = nodes[unique_id]
-
-    for unique_id in nodes:
-        visit(unique_id)
-    return list(ordered.values())
+    parents = {name: getattr(node.depends_on, "nodes", ()) for name, node in nodes.items()}
+    return [nodes[name] for name in TopologicalSorter(parents).static_order() if name in nodes]
 
 
 def _in_memory(sql: str) -> str:
