@@ -21,6 +21,7 @@ import polars as pl
 import yaml
 from dbt.cli.main import dbtRunner
 from oracle import Policies, Row, World
+from rows import contracts
 
 DBT_DIR = Path(__file__).resolve().parent.parent / "dbt"
 REVENUE = (
@@ -45,7 +46,6 @@ REVENUE_ONLY = {
     name: entry if entry["measures"] in REVENUE_MEASURES else {**entry, "grain": "elsewhere"}
     for name, entry in REGISTRY.items()
 }
-TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
 # What the Polars assets put out, for worlds that fill none of it.
 DERIVED = {
     "onboarding_milestones": {
@@ -212,21 +212,6 @@ def seed_types() -> dict[str, dict[str, str]]:
     project = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["seeds"]
     seeds = project["customer_success"].items()
     return {name: config["+column_types"] for name, config in seeds if isinstance(config, dict)}
-
-
-@cache
-def contracts() -> dict[str, dict[str, str]]:
-    """Columns and types of every raw table, by system__export."""
-    tables = {}
-    for path in DBT_DIR.glob("models/staging/*/_sources.yml"):
-        [source] = yaml.safe_load(path.read_text())["sources"]
-        for table in source["tables"]:
-            columns = {
-                column["name"]: TYPES.get(column["data_type"], column["data_type"])
-                for column in table["columns"]
-            }
-            tables[f"{source['name']}__{table['name']}"] = columns
-    return tables
 
 
 def compiled(
