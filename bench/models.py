@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,9 @@ def compile_models(data_dir: Path, models: Sequence[str] = ()) -> Path:
         if node["resource_type"] in ("model", "seed")
         and (node.get("compiled_code") or node["resource_type"] == "seed")
     }
-    ordered: dict[str, Any] = {}
-
-    def visit(name: str) -> None:
-        if name in chosen and name not in ordered:
-            for parent in chosen[name].get("depends_on", {}).get("nodes", ()):
-                visit(parent)
-            ordered[name] = chosen[name]
-
-    for name in chosen:
-        visit(name)
-    statements = [_statement(node) for node in ordered.values()]
+    parents = {n: node.get("depends_on", {}).get("nodes", ()) for n, node in chosen.items()}
+    ordered = [name for name in TopologicalSorter(parents).static_order() if name in chosen]
+    statements = [_statement(chosen[name]) for name in ordered]
     path = data_dir / ("-".join(models) + ".json" if models else "all.json")
     path.write_text(json.dumps(statements))
     return path

@@ -8,7 +8,7 @@ itself, because its imports are part of what a user waits for.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -181,8 +181,10 @@ def _marts_checksums(db: "duckdb.DuckDBPyConnection") -> Answer:
 
 def backfill(first: str, last: str) -> Answer:
     """One run over chosen days of the events, as the dialog in the UI starts it."""
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    return _execute("extract", ["product/events"], tags)
+    from dagster_project.night import Backfill
+
+    chosen = Backfill(date.fromisoformat(first), date.fromisoformat(last), ["product/events"])
+    return _execute("extract", chosen.exports, chosen.tags)
 
 
 def build() -> Answer:
@@ -190,7 +192,7 @@ def build() -> Answer:
     return _execute("build_and_publish", None, {})
 
 
-def _execute(job: str, assets: list[str] | None, tags: dict[str, str]) -> Answer:
+def _execute(job: str, assets: Sequence[str] | None, tags: dict[str, str]) -> Answer:
     import dagster as dg
 
     from dagster_project import settings

@@ -7,23 +7,21 @@ artefact is made once per size and kept.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from random import Random
 
 import duckdb
-import polars as pl
 
 from dagster_project.core import samples
 from dagster_project.core.samples import accounts as customers
-from dagster_project.core.samples.delivery import Row, Span
+from dagster_project.core.samples.delivery import Span
 from dagster_project.core.samples.events import (
     DRAWN_EVENTS_SQL,
-    EVENTS_PER_SESSION,
     FEATURES,
-    USAGE_SCHEMA,
+    draw_macro,
+    prepare_drawing,
     usage_phases,
 )
 
@@ -120,16 +118,12 @@ class World:
         """Day by day: a month is drawn at once, its late events wait for the days they land on."""
         (folder / "days").mkdir()
         db = duckdb.connect()
-        db.execute(
-            "create macro draw(number, day, item, purpose) as"
-            f" (hash(number, day, item, purpose, {SEED}::bigint) >> 11) / 9007199254740992.0"
-        )
-        usage = pl.DataFrame(list(self._usage()), schema=USAGE_SCHEMA, orient="row")
-        usage.write_parquet(folder / "phases.parquet")
-        db.execute(f"create table phases as from '{folder / 'phases.parquet'}'")
-        [(volume,)] = db.execute(
-            "select sum(volume * (last_day - first_day + 1)) from phases"
-        ).fetchall()
+        usage = [
+            phase
+            for account in customers.cast(SEED, self.size.accounts, self.span)
+            for phase in usage_phases(account, customers.subscription_rows(account), self.span)
+        ]
+        sessions_per_volume = prepare_drawing(db, usage, SEED, self.size.events)
         db.execute("create table pending (landing_date date, is_again boolean)")
         months = [LAST_DAY - timedelta(30 * ago - 1) for ago in range(self.size.months, 0, -1)]
         for month in months:
@@ -146,7 +140,7 @@ class World:
                     "to_day": until,
                     "last_landing": LAST_DAY,
                     "features": FEATURES.split(),
-                    "sessions_per_volume": self.size.events / volume / EVENTS_PER_SESSION,
+                    "sessions_per_volume": sessions_per_volume,
                 },
             )
             for ago in range(29, -1, -1):
@@ -159,14 +153,6 @@ class World:
                 join_csv(folder / "clean.csv", [folder / "good.csv"])
             db.execute(f"delete from pending where landing_date <= '{until}'")
         (folder / "good.csv").unlink()
-
-    def _usage(self) -> Iterator[Row]:
-        cycle = [name for name, story in customers.STORIES.items() for _ in range(story.weight)]
-        Random(SEED).shuffle(cycle)
-        for number in range(self.size.accounts):
-            story = cycle[number % len(cycle)]
-            account = customers.make_account(SEED, number, story, self.span)
-            yield from usage_phases(account, customers.subscription_rows(account), self.span)
 
     def _make_small_exports(self, folder: Path) -> None:
         samples.generate(
@@ -182,10 +168,7 @@ class World:
 
     def _make_subscriptions(self, folder: Path) -> None:
         db = duckdb.connect()
-        db.execute(
-            "create macro draw(item, purpose) as"
-            f" (hash(item, purpose, {SEED}::bigint) >> 11) / 9007199254740992.0"
-        )
+        db.execute(draw_macro(SEED, "item, purpose"))
         parameters = {
             "accounts": self.size.accounts,
             "periods": self.size.periods,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ import polars as pl
 import yaml
 from dbt.cli.main import dbtRunner
 from oracle import Policies, Row, World
+from rows import contracts
 
 DBT_DIR = Path(__file__).resolve().parent.parent / "dbt"
 REVENUE = (
@@ -44,7 +46,6 @@ REVENUE_ONLY = {
     name: entry if entry["measures"] in REVENUE_MEASURES else {**entry, "grain": "elsewhere"}
     for name, entry in REGISTRY.items()
 }
-TYPES = {"text": "varchar", "decimal": "decimal(28, 12)"}
 # What the Polars assets put out, for worlds that fill none of it.
 DERIVED = {
     "onboarding_milestones": {
@@ -213,21 +214,6 @@ def seed_types() -> dict[str, dict[str, str]]:
     return {name: config["+column_types"] for name, config in seeds if isinstance(config, dict)}
 
 
-@cache
-def contracts() -> dict[str, dict[str, str]]:
-    """Columns and types of every raw table, by system__export."""
-    tables = {}
-    for path in DBT_DIR.glob("models/staging/*/_sources.yml"):
-        [source] = yaml.safe_load(path.read_text())["sources"]
-        for table in source["tables"]:
-            columns = {
-                column["name"]: TYPES.get(column["data_type"], column["data_type"])
-                for column in table["columns"]
-            }
-            tables[f"{source['name']}__{table['name']}"] = columns
-    return tables
-
-
 def compiled(
     scratch: Path, policies: Policies, names: tuple[str, ...] = REVENUE, **variables: Any
 ) -> Models:
@@ -275,17 +261,8 @@ def _compiled(scratch: Path, policies: Policies, names: tuple[str, ...], overrid
 
 
 def _in_build_order(nodes: Mapping[str, Any]) -> list[Any]:
-    ordered: dict[str, Any] = {}
-
-    def visit(unique_id: str) -> None:
-        if unique_id in nodes and unique_id not in ordered:
-            for parent in getattr(nodes[unique_id].depends_on, "nodes", ()):
-                visit(parent)
-            ordered[unique_id] = nodes[unique_id]
-
-    for unique_id in nodes:
-        visit(unique_id)
-    return list(ordered.values())
+    parents = {name: getattr(node.depends_on, "nodes", ()) for name, node in nodes.items()}
+    return [nodes[name] for name in TopologicalSorter(parents).static_order() if name in nodes]
 
 
 def _in_memory(sql: str) -> str:

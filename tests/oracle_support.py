@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from oracle import Book, Calendar, Row, next_month
@@ -21,41 +20,6 @@ from oracle import Book, Calendar, Row, next_month
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
-def ticket(ticket_id: str, created_at: datetime, **columns: Any) -> dict[str, Any]:
-    """A row of support/tickets: new, of account A, with nothing done about it."""
-    return {
-        "ticket_id": ticket_id,
-        "account_id": "A",
-        "calendar": None,
-        "requester_user_id": None,
-        "created_at": created_at,
-        "first_replied_at": None,
-        "solved_at": None,
-        "status": "new",
-        "priority": None,
-        "channel": None,
-        "is_escalated": None,
-        "reopen_count": None,
-        "satisfaction_score": None,
-        "satisfaction_comment": None,
-        "updated_at": None,
-    } | columns
-
-
-def event(event_id: str, occurred_at: datetime, **columns: Any) -> dict[str, Any]:
-    """A row of product/events: something that account A did."""
-    return {
-        "event_id": event_id,
-        "account_id": "A",
-        "user_id": None,
-        "event_name": "report_created",
-        "feature": None,
-        "occurred_at": occurred_at,
-        "session_id": None,
-        "duration_seconds": None,
-    } | columns
 
 
 def hours(

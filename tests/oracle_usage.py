@@ -34,20 +34,6 @@ class Rules:
     week_start: str = "monday"
 
 
-def event(event_id: str, occurred_at: datetime, **columns: Any) -> dict[str, Any]:
-    """A row of product/events: account A, user u1, a click without session, feature or duration."""
-    return {
-        "event_id": event_id,
-        "account_id": "A",
-        "user_id": "u1",
-        "event_name": "click",
-        "feature": None,
-        "occurred_at": occurred_at,
-        "session_id": None,
-        "duration_seconds": None,
-    } | columns
-
-
 def local_day(at: datetime, zone: str) -> date:
     return at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date()
 

@@ -1,4 +1,4 @@
-"""The program as a person runs it, and landing files as an exporter writes them."""
+"""The program as a person runs it, and landing files as an exporter writes them, or locks them."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # For a file of tests/ that is run by itself.
@@ -47,3 +48,15 @@ def land(
         case "parquet":
             frame.write_parquet(target)
     return target
+
+
+def lock(patch: pytest.MonkeyPatch, method: str, path: Path) -> None:
+    """Have `method` of Path refuse `path`, also to root, who may read what has no rights."""
+    unlocked = getattr(Path, method)
+
+    def locked(asked: Path, *rest: Any, **others: Any) -> Any:
+        if asked == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return unlocked(asked, *rest, **others)
+
+    patch.setattr(Path, method, locked)

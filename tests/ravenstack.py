@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import rows
 from oracle import World
 
 AS_OF = date(2024, 12, 31)
@@ -45,45 +46,32 @@ def midnight(text: str) -> datetime:
 
 
 def account(row: dict[str, str]) -> dict[str, Any]:
-    return {
-        "account_id": row["account_id"],
-        "account_name": row["account_name"],
-        "parent_account_id": None,
-        "segment": row["industry"],
-        "industry": row["industry"],
-        "country": row["country"] or None,
-        "employee_count": None,
-        "csm_owner": None,
-        "signed_up_at": midnight(row["signup_date"]),
-        "contract_start_date": None,
-        "acquisition_channel": row["referral_source"] or None,
-        "use_case": None,
-    }
+    return rows.raw_row(
+        "crm__accounts",
+        account_id=row["account_id"],
+        account_name=row["account_name"],
+        segment=row["industry"],
+        industry=row["industry"],
+        country=row["country"] or None,
+        signed_up_at=midnight(row["signup_date"]),
+        acquisition_channel=row["referral_source"] or None,
+    )
 
 
 def subscription(row: dict[str, str]) -> dict[str, Any]:
     """One row; the price of a seat is an exact fraction of a cent, so that seats x price = MRR."""
     end = row["end_date"]
-    return {
-        "subscription_id": row["subscription_id"],
-        "account_id": row["account_id"],
-        "plan_id": row["plan_tier"],
-        "plan_tier": row["plan_tier"],
-        "status": "trialing" if row["is_trial"] == "True" else "active",
-        "started_at": midnight(row["start_date"]),
-        "ended_at": midnight(end) + timedelta(days=1) if end else None,
-        "trial_end_at": None,
-        "cancel_requested_at": None,
-        "past_due_since": None,
-        "term_end_date": None,
-        "currency": "USD",
-        "quantity": int(row["seats"]),
-        "unit_amount_minor": Fraction(100 * int(row["mrr_amount"]), int(row["seats"])),
-        "discount_percent": None,
-        "billing_interval": "month",
-        "interval_count": 1,
-        "updated_at": None,
-    }
+    return rows.subscription(
+        row["subscription_id"],
+        midnight(row["start_date"]),
+        midnight(end) + timedelta(days=1) if end else None,
+        account_id=row["account_id"],
+        plan_id=row["plan_tier"],
+        plan_tier=row["plan_tier"],
+        status="trialing" if row["is_trial"] == "True" else "active",
+        quantity=int(row["seats"]),
+        unit_amount_minor=Fraction(100 * int(row["mrr_amount"]), int(row["seats"])),
+    )
 
 
 def world(as_of: date = AS_OF) -> World:

@@ -7,11 +7,9 @@ test.
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-
-Row = dict[str, Any]
+from rows import Row, mention
 
 # Every tweet opens with one of three phrases; the adjectives that follow all mean the same.
 OPENINGS = {
@@ -26,19 +24,15 @@ def tweets() -> list[Row]:
     """A tweet is a word about the shop by one of its customers."""
     path = Path(os.environ["REFERENCE_DATA"]) / "jaffle_shop" / "raw_tweets.parquet"
     return [
-        {
-            "mention_id": row["id"],
-            "source": "twitter",
-            "published_at": datetime.fromisoformat(row["tweeted_at"]),
-            "topic": "own",
-            "brand": SHOP,
-            "text": row["content"],
-            "rating": None,
-            "rating_max": None,
-            "sentiment": sentiment(row["content"]),
-            "account_id": row["user_id"],
-            "url": None,
-        }
+        mention(
+            row["id"],
+            datetime.fromisoformat(row["tweeted_at"]),
+            source="twitter",
+            brand=SHOP,
+            text=row["content"],
+            sentiment=sentiment(row["content"]),
+            account_id=row["user_id"],
+        )
         for row in pl.read_parquet(path).to_dicts()
     ]
 
@@ -52,18 +46,14 @@ def reviews(published_at: datetime) -> list[Row]:
     """A review is a rating of 1 to 5 without a sentiment; the set tells no dates."""
     path = Path(os.environ["REFERENCE_DATA"]) / "womens_reviews" / "womens_clothing_reviews.parquet"
     return [
-        {
-            "mention_id": f"review-{number}",
-            "source": "review_site",
-            "published_at": published_at,
-            "topic": "own",
-            "brand": CLOTHING,
-            "text": row["Review Text"],
-            "rating": float(row["Rating"]),
-            "rating_max": 5.0,
-            "sentiment": None,
-            "account_id": None,
-            "url": None,
-        }
+        mention(
+            f"review-{number}",
+            published_at,
+            source="review_site",
+            brand=CLOTHING,
+            text=row["Review Text"],
+            rating=float(row["Rating"]),
+            rating_max=5.0,
+        )
         for number, row in enumerate(pl.read_parquet(path).to_dicts())
     ]

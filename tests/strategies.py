@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from oracle import Policies, World
-from worked_examples import account, order, rate, subscription
+from rows import account, cancellation, order, rate, subscription
 
 FIRST_DAY = date(2023, 11, 28)
 CURRENCIES = ["USD", "USD", "USD", "EUR", "EUR", "JPY", "KWD", "CLF", "XAU"]
@@ -116,17 +116,14 @@ def worlds(draw: st.DrawFn) -> World:
         if draw(st.integers(0, 4))
     ]
     cancellations = [
-        {
-            "cancellation_id": f"C{index}",
-            "account_id": row["account_id"],
-            "subscription_id": draw(st.sampled_from([None, row["subscription_id"]])),
-            "cancelled_at": (row["ended_at"] or row["started_at"])
+        cancellation(
+            (row["ended_at"] or row["started_at"])
             + timedelta(days=draw(st.sampled_from([-12, -1, 0, 0, 2]))),
-            "reason_code": None,
-            "competitor": None,
-            "is_voluntary": draw(st.sampled_from([True, False, None])),
-            "comment": None,
-        }
+            row["account_id"],
+            cancellation_id=f"C{index}",
+            subscription_id=draw(st.sampled_from([None, row["subscription_id"]])),
+            is_voluntary=draw(st.sampled_from([True, False, None])),
+        )
         for index, row in enumerate(subscriptions)
         if draw(st.booleans())
     ]

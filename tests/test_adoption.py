@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from models import CompileModels, rows_of
 from oracle import Policies, Row, World, keep_book
 from oracle_adoption import Company, Settings, depth_band, people, user_state, wilson
+from rows import account, event, raw_row, subscription, user
 from strategies import worlds
-from worked_examples import account, subscription
 
 MARTS = (
     "dim_features",
@@ -67,18 +67,16 @@ def session(
     """Events of one session, a minute apart; `events` are names, or feature_used of `feature`."""
     name = f"{account_id}-{user}-{day}-{hour}"
     return [
-        {
-            "event_id": f"{name}-{number}",
-            "account_id": account_id,
-            "user_id": user,
-            "event_name": event if event in ("login", "report_created") else "feature_used",
-            "feature": None if event in ("login", "report_created") else event,
-            "occurred_at": datetime.combine(day, time(hour)) + timedelta(minutes=number),
-            "session_id": name,
-            "duration_seconds": None,
-        }
-        | columns
-        for number, event in enumerate(events)
+        event(
+            f"{name}-{number}",
+            datetime.combine(day, time(hour)) + timedelta(minutes=number),
+            account_id=account_id,
+            user_id=user,
+            event_name=done if done in ("login", "report_created") else "feature_used",
+            feature=None if done in ("login", "report_created") else done,
+            **{"session_id": name} | columns,
+        )
+        for number, done in enumerate(events)
     ]
 
 
@@ -96,24 +94,10 @@ def habit(
     ]
 
 
-def user(user_id: str, account_id: str = "A", **columns: Any) -> dict[str, Any]:
-    return {
-        "user_id": user_id,
-        "account_id": account_id,
-        "role": None,
-        "is_champion": True,
-        "created_at": datetime(2024, 1, 1),
-        "deactivated_at": None,
-    } | columns
-
-
 def assignment(owner: str, assigned: datetime, account_id: str = "A") -> dict[str, Any]:
-    return {
-        "account_id": account_id,
-        "csm_owner": owner,
-        "assigned_at": assigned,
-        "ended_at": None,
-    }
+    return raw_row(
+        "people__csm_assignments", account_id=account_id, csm_owner=owner, assigned_at=assigned
+    )
 
 
 def paying(*names: str, start: date = date(2024, 1, 1), **columns: Any) -> World:
@@ -732,7 +716,7 @@ CHAMPIONS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], int]] = {
 def test_a_champion_is_lost_when_removed_or_silent(
     compile_models: CompileModels, columns: dict[str, Any], events: list[dict[str, Any]], lost: int
 ) -> None:
-    company = company_of(paying("A"), events, users=[user("u1", **columns)])
+    company = company_of(paying("A"), events, users=[user("u1", is_champion=True, **columns)])
     row = scoreboard(compile_models, company)
     assert (row["champion_accounts"], row["champion_lost_accounts"]) == (1, lost)
 

@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from program import land
+from rows import order
 
 from dagster_project import __main__ as program
 from dagster_project import retries, settings, state
@@ -42,16 +43,8 @@ def lake(manifest: Mapping[str, Any]) -> Iterator[Lake]:
 
 
 def orders(lake: Lake, day: date, amount: int) -> Path:
-    row = {
-        "order_id": f"O{day}",
-        "account_id": "A",
-        "ordered_at": f"{day}T12:00:00Z",
-        "amount_minor": amount,
-        "currency": "USD",
-        "status": "placed",
-        "updated_at": None,
-    }
-    path = land(lake.root, "orders/orders", day, [row], "jsonl.gz")
+    rows = [order(f"O{day}", day, amount_minor=amount)]
+    path = land(lake.root, "orders/orders", day, rows, "jsonl.gz")
     os.utime(path, (0, amount))
     return path
 

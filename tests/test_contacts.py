@@ -5,39 +5,21 @@ The recount looks at each account, month and thread anew, in loops; it shares no
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import oracle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import CompileModels, contracts, rows_of
+from models import CompileModels, rows_of
 from oracle import Book, Policies, World, next_month
-from worked_examples import account, subscription
+from rows import Row, account, ledger_line, subscription, touch
 
 NAMES = ("mart_contacts_account_period", "int_contacts__slice_months")
 KINDS = ("call", "email", "meeting")
 MARCH, APRIL, MAY = date(2024, 3, 1), date(2024, 4, 1), date(2024, 5, 1)
 TENTH_OF_MAY = date(2024, 5, 10)
-Row = dict[str, Any]
-
-
-def touch(touchpoint_id: str, at: date | datetime, account_id: str = "A", **columns: Any) -> Row:
-    """An inbound e-mail without a thread; `columns` override any column."""
-    return {
-        "touchpoint_id": touchpoint_id,
-        "account_id": account_id,
-        "user_id": None,
-        "kind": "email",
-        "direction": "inbound",
-        "occurred_at": at if isinstance(at, datetime) else datetime.combine(at, time(12)),
-        "duration_seconds": None,
-        "thread_id": None,
-        "is_automated": None,
-        "sentiment": None,
-        "subject": None,
-    } | columns
 
 
 def answer(touchpoint_id: str, at: date | datetime, **columns: Any) -> Row:
@@ -117,17 +99,12 @@ def test_nothing_is_said_of_months_before_the_export_knows_of_anything(
 def test_an_export_that_stopped_landing_says_that_its_zeros_are_not_covered(
     compile_models: CompileModels,
 ) -> None:
-    landed = dict.fromkeys(contracts()["lake__extractions"]) | {"status": "ok", "seq": 1}
+    last = date(2024, 4, 30)
     ledger = [
-        landed | {"system": "crm", "export": "accounts", "landing_date": TENTH_OF_MAY},
-        landed
-        | {
-            "system": "communications",
-            "export": "touchpoints",
-            "landing_date": date(2024, 4, 30),
-        },
+        ledger_line("crm/accounts", TENTH_OF_MAY),
+        ledger_line("communications/touchpoints", last),
     ]
-    touches = [touch("1", APRIL) | {"landing_date": date(2024, 4, 30)}]
+    touches = [touch("1", APRIL, landing_date=last)]
     found = months_of(compile_models, touches, lake__extractions=ledger)
     assert {month: row["is_covered"] for (_, month), row in found.items()} == {
         APRIL: True,

@@ -8,20 +8,26 @@ from typing import Any
 
 import pytest
 import ravenstack
-from models import CompileModels, contracts, rows_of
+from models import CompileModels, rows_of
 from oracle import Policies, World
-from oracle_support import event, ticket
-from worked_examples import account, cancellation, order, subscription
+from rows import (
+    account,
+    cancellation,
+    event,
+    ledger_line,
+    mention,
+    order,
+    raw_row,
+    subscription,
+    ticket,
+    touch,
+    user,
+)
 
 NAMES = ("mart_data_quality", "warn_exports_disagree")
 AS_OF = date(2024, 12, 31)
 SIGNED_UP = datetime(2024, 3, 1, 12)
 BEFORE, AFTER = datetime(2024, 2, 1), datetime(2024, 4, 1)
-
-
-def row(table: str, /, **values: Any) -> dict[str, Any]:
-    """A row of any export with nulls for what is not named."""
-    return dict.fromkeys(contracts()[table]) | values
 
 
 def disagreements(
@@ -56,7 +62,7 @@ WORLD = World(
 )
 TABLES = {
     "billing__invoices": [
-        row("billing__invoices", invoice_id="I", account_id="X", issued_at=AFTER, status="open")
+        raw_row("billing__invoices", invoice_id="I", account_id="X", issued_at=AFTER, status="open")
     ],
     "product__events": [
         *(event(f"E{index}", AFTER) for index in range(5)),
@@ -73,47 +79,27 @@ TABLES = {
         ticket("T6", AFTER, status="closed"),
     ],
     "surveys__responses": [
-        row("surveys__responses", response_id="R1", account_id="A", **ABOUT),
-        row("surveys__responses", response_id="R2", account_id="X", **ABOUT),
-        row("surveys__responses", response_id="R3", **ABOUT | {"survey_type": "stars"}),
+        raw_row("surveys__responses", response_id="R1", account_id="A", **ABOUT),
+        raw_row("surveys__responses", response_id="R2", account_id="X", **ABOUT),
+        raw_row("surveys__responses", response_id="R3", **ABOUT | {"survey_type": "stars"}),
     ],
     "surveys__invitations": [
-        row("surveys__invitations", invitation_id="V1", survey_type="nps", sent_at=AFTER),
+        raw_row("surveys__invitations", invitation_id="V1", survey_type="nps", sent_at=AFTER),
     ],
     "communications__touchpoints": [
-        row(
-            "communications__touchpoints",
-            touchpoint_id=f"C{index}",
-            account_id=name,
-            kind="call",
-            direction="inbound",
-            occurred_at=AFTER,
-            sentiment=sentiment,
-        )
+        touch(f"C{index}", AFTER, name, sentiment=sentiment)
         for index, (name, sentiment) in enumerate([("A", 0.5), ("X", 2.0)])
     ],
     "listening__mentions": [
-        row(
-            "listening__mentions",
-            mention_id=f"M{index}",
-            source="forum",
-            published_at=AFTER,
-            topic="own",
-            brand="us",
-            account_id=name,
-            rating=9.0,
-            rating_max=rating_max,
-        )
+        mention(f"M{index}", AFTER, account_id=name, rating=9.0, rating_max=rating_max)
         for index, (name, rating_max) in enumerate([("A", 10.0), ("X", 5.0), (None, 10.0)])
     ],
-    "crm__users": [
-        row("crm__users", user_id=f"U{name}", account_id=name, created_at=AFTER) for name in "AX"
-    ],
+    "crm__users": [user(f"U{name}", name, created_at=AFTER) for name in "AX"],
     "crm__desired_outcomes": [
-        row("crm__desired_outcomes", outcome_id="D", account_id="X", stated_outcome="growth")
+        raw_row("crm__desired_outcomes", outcome_id="D", account_id="X", stated_outcome="growth")
     ],
     "people__csm_assignments": [
-        row("people__csm_assignments", account_id="X", csm_owner="C", assigned_at=AFTER)
+        raw_row("people__csm_assignments", account_id="X", csm_owner="C", assigned_at=AFTER)
     ],
 }
 # (system/export, check): failures of rows, by hand.
@@ -204,26 +190,17 @@ def test_use_is_outside_a_contract_on_days_that_no_subscription_covers(
 
 def test_what_landed_is_told_with_its_age_and_its_rejects(compile_models: CompileModels) -> None:
     ledger = [
-        row(
-            "lake__extractions",
-            seq=index,
-            system=system,
-            export=export,
-            landing_date=day,
-            status="ok",
-            rows_in=10,
-            reasons=json.dumps(reasons),
-        )
-        for index, (system, export, day, reasons) in enumerate(
+        ledger_line(export, day, seq, rows_in=10, reasons=json.dumps(reasons))
+        for seq, (export, day, reasons) in enumerate(
             [
-                ("crm", "accounts", AS_OF, {}),
-                ("support", "tickets", date(2024, 12, 28), {"conflicting_key": 2}),
-                ("support", "tickets", date(2024, 12, 29), {"conflicting_key": 1, "missing": 4}),
+                ("crm/accounts", AS_OF, {}),
+                ("support/tickets", date(2024, 12, 28), {"conflicting_key": 2}),
+                ("support/tickets", date(2024, 12, 29), {"conflicting_key": 1, "missing": 4}),
             ]
         )
     ]
     world = World(AS_OF, accounts=[account("A")])
-    tickets = [ticket("T", AFTER) | {"landing_date": date(2024, 12, 29)}]
+    tickets = [ticket("T", AFTER, landing_date=date(2024, 12, 29))]
     mart = disagreements(compile_models, world, support__tickets=tickets, lake__extractions=ledger)
     rejected = {
         key: (row["failures"], row["rows"])

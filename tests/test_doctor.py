@@ -19,6 +19,7 @@ import dagster as dg
 import duckdb
 import pytest
 from program import CHECKOUT, land
+from rows import account, user
 
 from dagster_project import doctor, settings, state
 from dagster_project.core.exports import load_exports
@@ -30,16 +31,7 @@ from dagster_project.core.publish import Release, publish
 EXPORTS = load_exports(settings.STAGING_DIR)
 USERS = EXPORTS["crm/users"]
 DAYS = [dt.date(2024, 1, day) for day in (1, 2, 3)]
-ROWS = [
-    {
-        "user_id": "u",
-        "account_id": "a",
-        "role": None,
-        "is_champion": "true",
-        "created_at": "2024-01-01T00:00:00",
-        "deactivated_at": None,
-    }
-]
+ROWS = [user("u", "a", is_champion="true", created_at="2024-01-01T00:00:00")]
 
 
 @pytest.fixture
@@ -99,10 +91,7 @@ def test_a_folder_that_is_none_is_no_folder_where_nothing_ever_happened(tmp_path
 def test_an_as_of_day_that_lies_ahead_is_told(chosen: settings.Settings) -> None:
     ahead = state.today(chosen) + dt.timedelta(2)
     accounts = EXPORTS["crm/accounts"]
-    row = dict.fromkeys(column.name for column in accounts.columns)
-    row |= {"account_id": "a", "account_name": "A", "segment": "smb"}
-    row |= {"signed_up_at": "2024-01-01T00:00:00"}
-    land(chosen.data_dir, "crm/accounts", ahead, [row])
+    land(chosen.data_dir, "crm/accounts", ahead, [account("a")])
     with Extractor(Lake(chosen.data_dir), state.rules(chosen)) as extractor:
         assert extractor.extract_day(accounts, ahead).is_ok
     assert wrong(chosen) == [

@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import CompileModels, rows_of
 from oracle import Book, Policies, World, next_month
+from rows import Row, account, cancellation, event, subscription, touch
 from strategies import worlds
-from test_contacts import touch
-from worked_examples import account, cancellation, subscription
 
 NAMES = (
     "mart_exit_register",
@@ -29,24 +28,10 @@ NAMES = (
     "int_retention__exit_slice_months",
 )
 AS_OF = date(2024, 6, 30)
-Row = dict[str, Any]
-
-
-def event(event_id: str, day: date, account_id: str = "A") -> Row:
-    return {
-        "event_id": event_id,
-        "account_id": account_id,
-        "user_id": None,
-        "event_name": "login",
-        "feature": None,
-        "occurred_at": datetime(day.year, day.month, day.day, 9),
-        "session_id": None,
-        "duration_seconds": None,
-    }
 
 
 def said(cancelled: date | datetime, reason: str | None, **columns: Any) -> Row:
-    return cancellation(cancelled) | {"reason_code": reason} | columns
+    return cancellation(cancelled, reason_code=reason, **columns)
 
 
 def marts(

@@ -25,6 +25,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from program import lock
 
 from dagster_project.core import extraction, files
 from dagster_project.core.engine import file_literal, literal
@@ -1020,15 +1021,9 @@ def test_a_day_of_a_name_that_is_no_text_is_told_of_in_the_ledger(
 def test_a_file_that_cannot_be_read_fails_its_day_alone_until_it_can_be(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, opened = world.land(f"{DAY}.csv", GOOD), Path.open
-
-    def locked(path: Path, *rest: Any, **others: Any) -> Any:
-        if path == file:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, *rest, **others)
-
+    file = world.land(f"{DAY}.csv", GOOD)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", locked)
+        lock(patch, "open", file)
         assert world.extract().error == f"{DAY}.csv: cannot be read (Permission denied)"
         assert world.stale() == []
     # Rights and mounts leave no trace in what is compared each night.
@@ -1044,15 +1039,9 @@ def test_a_file_that_cannot_be_read_fails_its_day_alone_until_it_can_be(
 def test_a_day_folder_that_cannot_be_listed_fails_its_day_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, listed = world.land(f"{DAY}/part.csv", GOOD).parent, Path.iterdir
-
-    def locked(path: Path) -> Any:
-        if path == folder:
-            raise PermissionError(13, "Permission denied", str(path))
-        return listed(path)
-
+    folder = world.land(f"{DAY}/part.csv", GOOD).parent
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", locked)
+        lock(patch, "iterdir", folder)
         assert world.stale() == [DAY]
         assert world.extract().error == f"{DAY}: cannot be read (Permission denied)"
         assert world.stale() == []

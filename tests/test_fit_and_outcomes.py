@@ -11,9 +11,9 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import CompileModels, contracts, rows_of
+from models import CompileModels, rows_of
 from oracle import Policies, Row, World
-from worked_examples import account, subscription
+from rows import account, subscription, ticket
 
 NAMES = (
     "mart_fit_accounts",
@@ -273,18 +273,12 @@ def test_each_class_has_its_share_and_its_retention_over_twelve_months(
     assert early == ["insufficient_history"] * 4
 
 
-def ticket(name: str, account_id: str, created_at: datetime) -> dict[str, Any]:
-    columns = contracts()["support__tickets"]
-    known = {"ticket_id": name, "account_id": account_id, "created_at": created_at}
-    return dict.fromkeys(columns) | known | {"status": "open"}
-
-
 def test_the_tickets_of_a_class_are_those_of_its_accounts_over_their_lives(
     compile_models: CompileModels,
 ) -> None:
     accounts = [account(name, segment=name) for name in ("large", "small")]
     rows = [subscription(name, date(2024, 2, 1), account_id=name) for name in ("large", "small")]
-    tickets = [ticket(f"T{day}", "large", datetime(2024, 3, day)) for day in (1, 5, 31)]
+    tickets = [ticket(f"T{day}", date(2024, 3, day), account_id="large") for day in (1, 5, 31)]
     world = World(AS_OF, subscriptions=rows, accounts=accounts)
     bought = [rule("all", "segment", "=", "large", 90)]
     with built(compile_models, world, bought, support__tickets=tickets) as database:

@@ -11,9 +11,19 @@ from random import Random
 from typing import Any
 
 import pytest
-from models import CompileModels, contracts, rows_of
+from models import CompileModels, rows_of
 from oracle import Policies, World
-from worked_examples import account, cancellation, subscription
+from rows import (
+    Row,
+    account,
+    cancellation,
+    event,
+    ledger_line,
+    raw_row,
+    subscription,
+    ticket,
+    touch,
+)
 
 NAMES = (
     "mart_account_360",
@@ -24,48 +34,11 @@ NAMES = (
 )
 START, AS_OF = date(2024, 1, 1), date(2024, 6, 30)
 JUNE = date(2024, 6, 1)
-Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 
 
 def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day)
-
-
-def touch(account_id: str, days_before: int) -> Row:
-    return {
-        "touchpoint_id": f"T-{account_id}-{days_before}",
-        "account_id": account_id,
-        "user_id": None,
-        "kind": "call",
-        "direction": "outbound",
-        "occurred_at": midnight(AS_OF - timedelta(days_before)),
-        "duration_seconds": None,
-        "thread_id": None,
-        "is_automated": None,
-        "sentiment": None,
-        "subject": None,
-    }
-
-
-def ticket(ticket_id: str, account_id: str, created: date) -> Row:
-    return {
-        "ticket_id": ticket_id,
-        "account_id": account_id,
-        "calendar": None,
-        "requester_user_id": None,
-        "created_at": midnight(created),
-        "first_replied_at": None,
-        "solved_at": None,
-        "status": "open",
-        "priority": None,
-        "channel": None,
-        "is_escalated": None,
-        "reopen_count": None,
-        "satisfaction_score": None,
-        "satisfaction_comment": None,
-        "updated_at": None,
-    }
 
 
 def survey_answer(account_id: str, score_class: str, day: date = JUNE) -> Row:
@@ -85,17 +58,9 @@ def survey_answer(account_id: str, score_class: str, day: date = JUNE) -> Row:
     }
 
 
-def event(account_id: str, at: datetime) -> Row:
-    return {
-        "event_id": f"E-{account_id}-{at}",
-        "account_id": account_id,
-        "user_id": "U",
-        "event_name": "login",
-        "feature": None,
-        "occurred_at": at,
-        "session_id": None,
-        "duration_seconds": None,
-    }
+def used(account_id: str, at: datetime, event_name: str = "login", **columns: Any) -> Row:
+    name = f"E-{account_id}-{at}"
+    return event(name, at, account_id=account_id, event_name=event_name, **columns)
 
 
 def component(name: str, weight: float, poor_at: float, good_at: float) -> Row:
@@ -150,8 +115,8 @@ def health_at_as_of(
 # An account ten days past due, touched twenty days ago, with one promoter and no ticket of its own
 ONE_OF_EACH = World(AS_OF, accounts=[account("A"), account("B")], subscriptions=[past_due(10)])
 TOLD = {
-    "communications__touchpoints": [touch("A", 20)],
-    "support__tickets": [ticket("T", "B", JUNE)],
+    "communications__touchpoints": [touch("T", midnight(AS_OF - timedelta(20)))],
+    "support__tickets": [ticket("T", JUNE, account_id="B")],
     "derived__survey_responses": [survey_answer("A", "favourable")],
 }
 
@@ -215,9 +180,9 @@ def test_published_scores(
 def test_45_no_ticket_is_worse_than_one_or_two(
     compile_models: CompileModels, tickets: int, points: float
 ) -> None:
-    of_a = [ticket(f"A{n}", "A", AS_OF - timedelta(89)) for n in range(tickets)]
-    too_old = ticket("old", "A", AS_OF - timedelta(90))
-    tables = {**TOLD, "support__tickets": [ticket("B", "B", JUNE), too_old, *of_a]}
+    of_a = [ticket(f"A{n}", AS_OF - timedelta(89)) for n in range(tickets)]
+    too_old = ticket("old", AS_OF - timedelta(90))
+    tables = {**TOLD, "support__tickets": [ticket("B", JUNE, account_id="B"), too_old, *of_a]}
     row = health_at_as_of(compile_models, ONE_OF_EACH, tables)
     [found] = [part for part in row["components"] if part["component"] == "ticket_points"]
     assert found["value"] == points
@@ -281,7 +246,7 @@ def test_who_never_used_the_product_is_silent_since_the_day_it_pays(
         ],
     )
     tables = {
-        "product__events": [event("B", midnight(START))],
+        "product__events": [used("B", midnight(START))],
         "seeds__health_weights": [component("days_since_last_event", 1, 28, 0)],
     }
     row = health_at_as_of(compile_models, world, tables)
@@ -292,7 +257,7 @@ def test_who_never_used_the_product_is_silent_since_the_day_it_pays(
 def test_the_worst_score_is_zero_and_never_minus_zero(compile_models: CompileModels) -> None:
     world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
     tables = {
-        "product__events": [event("A", midnight(AS_OF - timedelta(28)))],
+        "product__events": [event("E", midnight(AS_OF - timedelta(28)))],
         "seeds__health_weights": [component("days_since_last_event", 1, 28, 0)],
     }
     [silence] = health_at_as_of(compile_models, world, tables)["components"]
@@ -306,9 +271,8 @@ FEATURES = [
 
 def use_of_features(account_id: str, count: int, day: date) -> list[Row]:
     return [
-        event(account_id, midnight(day) + timedelta(minutes=number))
-        | {"event_name": "feature_used", "feature": FEATURES[number]["feature"]}
-        for number in range(count)
+        used(account_id, midnight(day) + timedelta(minutes=number), "feature_used", feature=name)
+        for number, name in enumerate(feature["feature"] for feature in FEATURES[:count])
     ]
 
 
@@ -354,12 +318,6 @@ def test_a_score_on_the_edge_of_a_band_is_on_it(compile_models: CompileModels) -
     assert {part["score"] for part in row["components"]} == {50}
 
 
-def landed(system: str, export: str, last: date) -> Row:
-    return dict.fromkeys(contracts()["lake__extractions"]) | {
-        "seq": 1, "system": system, "export": export, "landing_date": last, "status": "ok",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("last", "is_known"),
     [
@@ -379,14 +337,16 @@ def test_what_has_stopped_landing_is_no_silence_of_customers(
                "last_touch_days"]  # fmt: skip
     tables = {
         "product__events": [row | {"landing_date": last} for row in events],
-        "communications__touchpoints": [touch("A", 40) | {"landing_date": last}],
+        "communications__touchpoints": [
+            touch("T", midnight(AS_OF - timedelta(40)), landing_date=last)
+        ],
         "seeds__feature_catalog": FEATURES,
         "seeds__health_weights": [component(name, 1, 0, 1) for name in weights],
         "lake__extractions": [
-            landed("crm", "accounts", AS_OF),
-            landed("billing", "subscriptions", AS_OF),
-            landed("product", "events", last),
-            landed("communications", "touchpoints", last),
+            ledger_line("crm/accounts", AS_OF),
+            ledger_line("billing/subscriptions", AS_OF),
+            ledger_line("product/events", last),
+            ledger_line("communications/touchpoints", last),
         ],
     }
     rows = built(compile_models, world, tables)["mart_customer_health"]
@@ -405,12 +365,12 @@ def test_what_has_stopped_landing_is_no_silence_of_customers(
 def test_an_export_that_landed_without_a_row_tells_of_none(
     compile_models: CompileModels, is_landed: bool
 ) -> None:
-    exports = [("support", "tickets"), ("crm", "desired_outcomes")] if is_landed else []
+    exports = ["support/tickets", "crm/desired_outcomes"] if is_landed else []
     world = World(AS_OF, accounts=[account("A")], subscriptions=[subscription("S", START)])
     tables = {
         "lake__extractions": [
-            landed(system, export, AS_OF)
-            for system, export in [("crm", "accounts"), ("billing", "subscriptions"), *exports]
+            ledger_line(export, AS_OF)
+            for export in ("crm/accounts", "billing/subscriptions", *exports)
         ]
     }
     [whole] = built(compile_models, world, tables)["mart_account_360"]
@@ -432,20 +392,21 @@ def test_days_past_due_are_days_of_the_reporting_time_zone(compile_models: Compi
 def test_payment_is_not_told_by_a_system_that_has_no_dunning(
     compile_models: CompileModels,
 ) -> None:
-    subscribed = dict.fromkeys(contracts()["ravenstack__subscriptions"]) | {
-        "subscription_id": "S",
-        "account_id": "A",
-        "start_date": START,
-        "seats": 1,
-        "mrr_amount": 100,
-        "is_trial": False,
-    }
+    subscribed = raw_row(
+        "ravenstack__subscriptions",
+        subscription_id="S",
+        account_id="A",
+        start_date=START,
+        seats=1,
+        mrr_amount=100,
+        is_trial=False,
+    )
     tables = {
         "ravenstack__subscriptions": [subscribed],
         "seeds__health_weights": [component("days_past_due", 1, 30, 0)],
     }
-    row = health_at_as_of(compile_models, World(AS_OF), tables)
-    assert (row["band"], row["coverage"]) == ("unknown", 0)
+    told = health_at_as_of(compile_models, World(AS_OF), tables)
+    assert (told["band"], told["coverage"]) == ("unknown", 0)
 
 
 def test_health_is_frozen_at_churn(compile_models: CompileModels) -> None:
@@ -687,7 +648,7 @@ def test_what_landed_without_a_row_is_zero_for_an_account_and_what_never_landed_
 ) -> None:
     accounts = [account("A"), account("B")]
     paid = World(AS_OF, accounts=accounts, subscriptions=[subscription("S", START, account_id="B")])
-    touches = {"communications__touchpoints": [touch("B", 3)]}
+    touches = {"communications__touchpoints": [touch("T", AS_OF - timedelta(3), "B")]}
     models = compile_models(Policies(), ("mart_account_360",))
     told = []
     for world, tables in [(World(AS_OF, accounts=accounts), {}), (paid, touches)]:
@@ -709,7 +670,7 @@ def test_an_account_that_paid_between_two_closes_is_churned_for_an_unknown_reaso
         AS_OF,
         accounts=[account("A", segment="all"), account("B")],
         subscriptions=rows,
-        cancellations=[cancellation(date(2024, 3, 9)) | {"reason_code": "price"}],
+        cancellations=[cancellation(date(2024, 3, 9), reason_code="price")],
     )
     told = {
         "objective_id": "O",
@@ -753,7 +714,7 @@ def company(seed: int, *, low_usage_causes_churn: bool) -> tuple[World, Tables]:
         quiet_from = fades[name] - timedelta(60) if name in fading else as_of
         day = start + timedelta(rng.randrange(7))
         while day < min(quiet_from, ends[name] if name in leaving else as_of):
-            events.append(event(name, midnight(day) + timedelta(hours=9)))
+            events.append(used(name, midnight(day) + timedelta(hours=9)))
             day += timedelta(rng.choice((3, 4)))
     world = World(
         as_of,

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from program import land
+from rows import account, raw_row
 
 from dagster_project import housekeeping, settings, state
 from dagster_project.core import expiry
@@ -26,23 +27,20 @@ DAYS = [dt.date(2024, 1, day) for day in range(1, 6)]
 RULES = Rules(DAYS[0], max_reject_share=0.6, systems=settings.current().systems)
 TIME = "2024-01-01T00:00:00"
 ROWS: dict[str, list[dict[str, Any]]] = {
-    "crm/accounts": [
-        {column.name: None for column in ACCOUNTS.columns}
-        | {"account_id": "a", "account_name": "A", "segment": "smb", "country": "NL"}
-        | {"signed_up_at": TIME}
-    ],
+    "crm/accounts": [account("a")],
     "people/csm_assignments": [
-        {"account_id": "a", "csm_owner": "o", "assigned_at": TIME, "ended_at": None},
-        {"account_id": None, "csm_owner": "o", "assigned_at": TIME, "ended_at": None},
+        raw_row("people__csm_assignments", account_id=name, csm_owner="o", assigned_at=TIME)
+        for name in ("a", None)
     ],
     "surveys/invitations": [
-        {
-            "invitation_id": i,
-            "survey_type": "nps",
-            "respondent_id": "r",
-            "account_id": "a",
-            "sent_at": TIME,
-        }
+        raw_row(
+            "surveys__invitations",
+            invitation_id=i,
+            survey_type="nps",
+            respondent_id="r",
+            account_id="a",
+            sent_at=TIME,
+        )
         for i in ("i", None)
     ],
 }

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import DBT_DIR, CompileModels, Models, rows_of
 from oracle import Policies, World, next_month
-from worked_examples import account, subscription
+from rows import account, subscription
 
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor

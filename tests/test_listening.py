@@ -16,28 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import CompileModels, rows_of
 from oracle import Policies, World
-from worked_examples import account, subscription
+from rows import Row, account, mention, subscription
 
 NAMES = ("mart_listening", "int_listening__slice_months")
 APRIL, MAY, AS_OF = date(2024, 4, 1), date(2024, 5, 1), date(2024, 5, 10)
-Row = dict[str, Any]
-
-
-def mention(mention_id: str, at: date | datetime = APRIL, **columns: Any) -> Row:
-    """A word about the own brand in a forum; `columns` override any column."""
-    return {
-        "mention_id": mention_id,
-        "source": "forum",
-        "published_at": at if isinstance(at, datetime) else datetime.combine(at, time(12)),
-        "topic": "own",
-        "brand": "Us",
-        "text": None,
-        "rating": None,
-        "rating_max": None,
-        "sentiment": None,
-        "account_id": None,
-        "url": None,
-    } | columns
 
 
 def rated(mention_id: str, rating: float | None, best: float | None, **columns: Any) -> Row:
@@ -153,8 +135,8 @@ def test_an_account_that_speaks_twice_is_worth_its_revenue_once(
 def test_a_mention_that_lands_again_counts_in_its_newest_version(
     compile_models: CompileModels,
 ) -> None:
-    first = mention("1", sentiment="negative") | {"landing_date": date(2024, 5, 1)}
-    again = mention("1", sentiment="positive") | {"landing_date": date(2024, 5, 2)}
+    first = mention("1", sentiment="negative", landing_date=date(2024, 5, 1))
+    again = mention("1", sentiment="positive", landing_date=date(2024, 5, 2))
     [row] = listening(compile_models, [again, first])
     assert (row["mentions"], row["positive"]) == (1, 1)
 

@@ -15,9 +15,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from models import DBT_DIR, REVENUE, REVENUE_ONLY, CompileModels, Models, rows_of
 from oracle import Policies, World
+from rows import account, mention, subscription
 from strategies import worlds
-from test_listening import mention
-from worked_examples import TWELVE_MONTHS_LATER, account, subscription
+from worked_examples import TWELVE_MONTHS_LATER
 
 VARS = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
 REGISTRY: Mapping[str, Mapping[str, Any]] = VARS["metrics"]

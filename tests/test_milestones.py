@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
 from models import CompileModels, rows_of
 from polars.testing import assert_frame_equal
-from worked_examples import account as account_row
+from rows import account as account_row
 
 from dagster_project.core.milestones import WEEKDAYS, reach, throughput
 

@@ -27,8 +27,8 @@ from models import (
     rows_of,
 )
 from oracle import Policies, Row, World
+from rows import account, subscription
 from strategies import worlds
-from worked_examples import account, subscription
 
 MEASURES = (
     *REVENUE_MEASURES,

@@ -11,7 +11,7 @@ import oracle
 import pytest
 from models import REVENUE_ONLY, CompileModels, Models, rows_of
 from oracle import Policies, World
-from worked_examples import account, subscription
+from rows import account, subscription
 
 JANUARY, FEBRUARY, MARCH = date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)
 # At the close of January 400 MRR of 4 accounts, of February 300 of 3; a fourth of March has passed.

@@ -38,17 +38,9 @@ from oracle import (
     retention_nrr_grr,
     round_money,
 )
+from rows import account, cancellation, order, rate, subscription
 from strategies import policies, worlds
-from worked_examples import (
-    FAULTS,
-    WORKED_EXAMPLES,
-    Example,
-    account,
-    cancellation,
-    order,
-    rate,
-    subscription,
-)
+from worked_examples import FAULTS, WORKED_EXAMPLES, Example
 
 JAN, FEB, MAR, APR, MAY, JUN = (date(2024, month, 1) for month in range(1, 7))
 MOVED = ("new_mrr", "reactivation_mrr", "expansion_mrr", "contraction_mrr", "churned_mrr")

@@ -7,30 +7,15 @@ from typing import Any
 import pytest
 from models import CompileModels, rows_of
 from oracle import Policies, World
-from worked_examples import account, order
+from rows import account, ledger_line, order
 
 TENTH, TWENTIETH, NEXT = date(2024, 5, 10), date(2024, 5, 20), date(2024, 5, 21)
 
 
 def attempt(seq: int, export: str, day: date, status: str, rows: int = 0) -> dict[str, Any]:
-    system, name = export.split("/")
-    return {
-        "seq": seq,
-        "system": system,
-        "export": name,
-        "landing_date": day,
-        "status": status,
-        "files": 1,
-        "rows_in": rows,
-        "rows_accepted": rows,
-        "rows_rejected": 0,
-        "rows_superseded": 0,
-        "error": "it is broken" if status == "failed" else None,
-        "drift": [],
-        "reasons": None,
-        "contract": "",
-        "landed": None,
-    }
+    error = "it is broken" if status == "failed" else None
+    counts = {"rows_in": rows, "rows_accepted": rows}
+    return ledger_line(export, day, seq, status=status, error=error, **counts)
 
 
 def quality(compile_models: CompileModels, attempts: list[dict[str, Any]]) -> dict[Any, Any]:

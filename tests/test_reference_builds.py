@@ -17,6 +17,7 @@ import reference_listening
 import reference_orders
 from program import land, run_program
 from reference_orders import Orders, days_until_share, share_reached
+from rows import event, order, raw_row
 
 pytestmark = pytest.mark.skipif(
     "REFERENCE_DATA" not in os.environ, reason="REFERENCE_DATA is not set"
@@ -30,14 +31,14 @@ def published(data_dir: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def accounts(starts: dict[str, date]) -> list[dict[str, Any]]:
     return [
-        {
-            **dict.fromkeys(("account_name", "segment"), "-"),
-            **dict.fromkeys(("parent_account_id", "industry", "country", "employee_count")),
-            **dict.fromkeys(("csm_owner", "acquisition_channel", "use_case")),
-            "account_id": account_id,
-            "signed_up_at": datetime(start.year, start.month, start.day),
-            "contract_start_date": start,
-        }
+        raw_row(
+            "crm__accounts",
+            account_id=account_id,
+            account_name="-",
+            segment="-",
+            signed_up_at=datetime(start.year, start.month, start.day),
+            contract_start_date=start,
+        )
         for account_id, start in starts.items()
     ]
 
@@ -51,15 +52,7 @@ def shop(
     starts = {customer: min(placed.values()).date() for customer, placed in orders.items()}
     land(data_dir, "crm/accounts", end, accounts(starts))
     rows = [
-        {
-            "order_id": order_id,
-            "account_id": customer,
-            "ordered_at": at,
-            "amount_minor": 0,
-            "currency": "USD",
-            "status": "completed",
-            "updated_at": None,
-        }
+        order(order_id, at, account_id=customer)
         for customer, placed in orders.items()
         for order_id, at in placed.items()
     ]
@@ -168,14 +161,14 @@ def survey_and_onboarding(
     ) as file:
         interviews = list(csv.DictReader(file))
     answers = [
-        {
-            **dict.fromkeys(("respondent_id", "account_id", "sent_at", "comment", "channel")),
-            "response_id": row["RESPNUM"],
-            "survey_type": "nps",
-            "responded_at": datetime(2017, 5, int(row["INTDATE"]), 12),
-            "score": row["NETPRO"] or None,
-            "is_test": False,
-        }
+        raw_row(
+            "surveys__responses",
+            response_id=row["RESPNUM"],
+            survey_type="nps",
+            responded_at=datetime(2017, 5, int(row["INTDATE"]), 12),
+            score=row["NETPRO"] or None,
+            is_test=False,
+        )
         for row in interviews
     ]
     land(data_dir, "surveys/responses", day, answers, "jsonl.gz")
@@ -189,13 +182,13 @@ def survey_and_onboarding(
         reached[row["process"]][row["activity"]] = min(at, first)
     names = {ACTIVITIES[0]: "login", ACTIVITIES[1]: "report_created"}
     events = [
-        {
-            **dict.fromkeys(("user_id", "feature", "session_id", "duration_seconds")),
-            "event_id": str(number),
-            "account_id": row["process"],
-            "event_name": names.get(row["activity"], row["activity"]),
-            "occurred_at": datetime.strptime(row["start"], "%d-%m-%Y %H:%M:%S"),
-        }
+        event(
+            str(number),
+            datetime.strptime(row["start"], "%d-%m-%Y %H:%M:%S"),
+            account_id=row["process"],
+            user_id=None,
+            event_name=names.get(row["activity"], row["activity"]),
+        )
         for number, row in enumerate(log)
     ]
     land(data_dir, "product/events", day, events, "parquet")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from models import REVENUE_ONLY, CompileModels, Models, rows_of
 from oracle import Policies, World
 from program import land, run_program
+from rows import account, ledger_line, subscription
 from strategies import worlds
-from worked_examples import account, subscription
 
 from dagster_project.core import closes
 from dagster_project.core.lake import Lake
@@ -36,20 +36,15 @@ def models(compile_models: CompileModels) -> Models:
 def attempts(*days: tuple[str, date, str]) -> list[dict[str, Any]]:
     """Successful extractions, in order: export, landing day, and what the files held."""
     return [
-        {
-            "seq": seq,
-            "system": export.split("/")[0],
-            "export": export.split("/")[1],
-            "landing_date": day,
-            "status": "ok",
-            **dict.fromkeys(("files", "rows_in", "rows_accepted"), 1),
-            **dict.fromkeys(("rows_rejected", "rows_superseded"), 0),
-            "error": None,
-            "drift": [],
-            "reasons": None,
-            "contract": "contract",
-            "landed": json.dumps([["a.csv", 1, 1, 1, content]]),
-        }
+        ledger_line(
+            export,
+            day,
+            seq,
+            rows_in=1,
+            rows_accepted=1,
+            contract="contract",
+            landed=json.dumps([["a.csv", 1, 1, 1, content]]),
+        )
         for seq, (export, day, content) in enumerate(days, start=1)
     ]
 

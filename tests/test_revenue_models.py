@@ -11,17 +11,11 @@ import pytest
 import ravenstack
 from hypothesis import HealthCheck, given, settings
 from jinja2 import Environment
-from models import DBT_DIR, CompileModels, contracts, differences, is_close, rows_of
+from models import DBT_DIR, CompileModels, differences, is_close, rows_of
 from oracle import Policies, World
+from rows import ledger_line, order, subscription
 from strategies import worlds
-from worked_examples import (
-    FAULTS,
-    FURTHER_COLUMNS,
-    WORKED_EXAMPLES,
-    Example,
-    order,
-    subscription,
-)
+from worked_examples import FAULTS, FURTHER_COLUMNS, WORKED_EXAMPLES, Example
 
 KEYS = (
     "period_start",
@@ -149,18 +143,13 @@ def test_random_worlds_agree_with_the_oracle(
 def test_months_that_the_orders_export_has_not_told_of_have_no_cells(
     compile_models: CompileModels,
 ) -> None:
-    landed = dict.fromkeys(contracts()["lake__extractions"]) | {"status": "ok", "seq": 1}
     end = date(2024, 6, 30)
     days = {
         "crm/accounts": [end],
         "billing/subscriptions": [end],
         "orders/orders": [date(2024, 3, 31), date(2024, 7, 31)],
     }
-    ledger = [
-        landed | dict(zip(("system", "export"), name.split("/"), strict=True), landing_date=day)
-        for name, landings in days.items()
-        for day in landings
-    ]
+    ledger = [ledger_line(name, day) for name, landings in days.items() for day in landings]
     orders = [order("1", date(2024, 1, 5)), order("2", date(2024, 3, 31))]
     world = World(
         end,

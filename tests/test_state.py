@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
+from program import lock
 
 from dagster_project import settings, state
 from dagster_project.core.lake import Lake
@@ -26,16 +26,10 @@ def land(chosen: settings.Settings, export: str, day: str = "2024-01-05") -> Pat
 def test_a_landing_folder_that_cannot_be_listed_is_named_and_hides_no_other(
     chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, listed = land(chosen, "crm/users").parent, Path.iterdir
+    folder = land(chosen, "crm/users").parent
     land(chosen, "crm/accounts")
-
-    def locked(path: Path) -> Any:
-        if path == folder:
-            raise PermissionError(13, "Permission denied", str(path))
-        return listed(path)
-
     assert set(state.new_days(chosen)) == {"crm/accounts", "crm/users"}
-    monkeypatch.setattr(Path, "iterdir", locked)
+    lock(monkeypatch, "iterdir", folder)
     assert state.new_days(chosen) == {"crm/accounts": [date(2024, 1, 5)]}
     assert [export.sentence for export in state.stale_exports(chosen)] == [
         "crm/users is stale: its landing folder cannot be read (Permission denied)"

@@ -13,20 +13,18 @@ import pytest
 import ravenstack
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from models import CompileModels, contracts, rows_of
+from models import CompileModels, rows_of
 from oracle import Policies, Row, World
 from oracle_support import (
     WEEKDAYS,
     account_months,
     adoption_states,
-    event,
     hours,
     in_minutes,
     open_time,
-    ticket,
 )
+from rows import account, event, raw_row, subscription, ticket
 from strategies import instants, worlds
-from worked_examples import account, subscription
 
 AS_OF = date(2024, 12, 31)
 OFFICE = ("09:00", "17:00")
@@ -753,12 +751,13 @@ def test_ravenstack_tickets_equal_a_plain_count(compile_models: CompileModels) -
 def test_a_reply_after_more_than_a_life_is_none(
     compile_models: CompileModels, minutes: float
 ) -> None:
-    told = dict.fromkeys(contracts()["ravenstack__support_tickets"]) | {
-        "ticket_id": "T",
-        "account_id": "A",
-        "submitted_at": datetime(2024, 3, 1),
-        "first_response_time_minutes": minutes,
-    }
+    told = raw_row(
+        "ravenstack__support_tickets",
+        ticket_id="T",
+        account_id="A",
+        submitted_at=datetime(2024, 3, 1),
+        first_response_time_minutes=minutes,
+    )
     models = compile_models(Policies(), TICKETS)
     with closing(models.build(World(date(2024, 3, 9)), ravenstack__support_tickets=[told])) as db:
         [row] = rows_of(db, "mart_support_tickets")

@@ -16,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import CompileModels, Models
 from oracle import Policies, Row, World
-from oracle_support import ticket
-from oracle_usage import Rules, event
+from oracle_usage import Rules
 from program import land
-from worked_examples import account, subscription
+from rows import account, event, subscription, ticket
 
 from dagster_project.core.exports import load_exports
 from dagster_project.core.extraction import Extractor

@@ -21,11 +21,11 @@ import oracle_usage as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import CompileModels, Models, compiled, contracts, fill
+from models import CompileModels, Models, compiled, fill
 from oracle import Policies, World
-from oracle_usage import Rules, event
+from oracle_usage import Rules
 from program import land
-from worked_examples import account
+from rows import account, contracts, event, ledger_line
 
 from bench.measuring import DBT_EXECUTABLE
 from dagster_project.core.exports import load_exports
@@ -232,18 +232,6 @@ def incremental_models(tmp_path_factory: pytest.TempPathFactory) -> Models:
         return compiled(scratch, Policies(), RELATIONS)
 
 
-def ledger_line(seq: int, export: str, day: date, content: object) -> dict[str, Any]:
-    system, name = export.split("/")
-    return dict.fromkeys(contracts()["lake__extractions"]) | {
-        "seq": seq,
-        "system": system,
-        "export": name,
-        "landing_date": day,
-        "status": "ok",
-        "landed": json.dumps([[f"{day}.csv", 0, 0, 0, repr(content)]]),
-    }
-
-
 class Raw:
     """What raw holds: the newest delivery of each landing day, and a line for every delivery."""
 
@@ -254,7 +242,8 @@ class Raw:
     def extract(self, day: date, events: list[dict[str, Any]]) -> None:
         self.events[day] = [{**row, "landing_date": day} for row in events]
         for export, content in (("product/events", events), ("crm/accounts", None)):
-            self.ledger.append(ledger_line(len(self.ledger), export, day, content))
+            landed = json.dumps([[f"{day}.csv", 0, 0, 0, repr(content)]])
+            self.ledger.append(ledger_line(export, day, len(self.ledger), landed=landed))
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         rows = [row for day in self.events.values() for row in day]

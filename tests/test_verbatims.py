@@ -11,31 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import CompileModels, rows_of
 from oracle import Policies, World
+from rows import Row, account, raw_row, subscription
 from test_surveys import EFFORT, SHIPPED, TYPES
 from test_surveys import World as Answers
-from worked_examples import account, subscription
 
 from dagster_project.core.surveys import classes
 
 AS_OF = date(2024, 5, 10)
 PRIVACY = ("publish_comments", "publish_names")
-Row = dict[str, Any]
 
 
 def written(response_id: str, comment: str | None, **columns: Any) -> Row:
     """An NPS answer of 10 on the 20th of April, as surveys/responses exports it."""
-    return {
+    known = {
         "response_id": response_id,
         "survey_type": "nps",
         "respondent_id": "usr-1",
         "account_id": "A",
-        "sent_at": None,
         "responded_at": datetime(2024, 4, 20, 12),
         "score": 10,
         "comment": comment,
         "channel": "email",
-        "is_test": None,
-    } | columns
+    }
+    return raw_row("surveys__responses", **known | columns)
 
 
 def classified(rows: Sequence[Row], survey_types: pl.LazyFrame | None = None) -> list[Row]:

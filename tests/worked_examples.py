@@ -1,113 +1,20 @@
 """Small worlds with answers that a person can check, as data for any implementation.
 
 Belongs here: the worked examples of METRICS section 2 and the faults of section 4 that the revenue
-marts cover, each with the mart rows it expects, and the row builders they are written with. Does
-not belong here: how a mart is computed.
+marts cover, each with the mart rows it expects. Does not belong here: how a mart is computed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from oracle import Policies, Row, World
+from rows import cancellation, subscription
 
 Selector = dict[str, Any]
-
-
-def at(when: date | datetime | None) -> datetime | None:
-    """A date as its midnight; an instant as it is."""
-    if when is None or isinstance(when, datetime):
-        return when
-    return datetime.combine(when, time.min)
-
-
-def subscription(
-    subscription_id: str,
-    start: date | datetime,
-    end: date | datetime | None = None,
-    *,
-    amount: int = 100,
-    account_id: str = "A",
-    **columns: Any,
-) -> dict[str, Any]:
-    """An active monthly row in USD at `amount` major units; `columns` override any column."""
-    return {
-        "subscription_id": subscription_id,
-        "account_id": account_id,
-        "plan_id": "plan",
-        "plan_tier": "basic",
-        "status": "active",
-        "started_at": at(start),
-        "ended_at": at(end),
-        "trial_end_at": None,
-        "cancel_requested_at": None,
-        "past_due_since": None,
-        "term_end_date": None,
-        "currency": "USD",
-        "quantity": 1,
-        "unit_amount_minor": amount * 100,
-        "discount_percent": None,
-        "billing_interval": "month",
-        "interval_count": 1,
-        "updated_at": None,
-    } | columns
-
-
-def account(account_id: str, **columns: Any) -> dict[str, Any]:
-    return {
-        "account_id": account_id,
-        "account_name": f"Company {account_id}",
-        "parent_account_id": None,
-        "segment": "mid",
-        "industry": None,
-        "country": "DE",
-        "employee_count": None,
-        "csm_owner": None,
-        "signed_up_at": datetime(2023, 1, 1),
-        "contract_start_date": None,
-        "acquisition_channel": "ads",
-        "use_case": None,
-    } | columns
-
-
-def cancellation(
-    cancelled: date | datetime,
-    *,
-    is_voluntary: bool | None = None,
-    account_id: str = "A",
-    subscription_id: str | None = None,
-) -> dict[str, Any]:
-    return {
-        "cancellation_id": f"C-{account_id}-{cancelled.isoformat()}",
-        "account_id": account_id,
-        "subscription_id": subscription_id,
-        "cancelled_at": at(cancelled),
-        "reason_code": None,
-        "competitor": None,
-        "is_voluntary": is_voluntary,
-        "comment": None,
-    }
-
-
-def order(
-    order_id: str, ordered: date | datetime, *, account_id: str = "A", status: str = "completed"
-) -> dict[str, Any]:
-    return {
-        "order_id": order_id,
-        "account_id": account_id,
-        "ordered_at": at(ordered),
-        "amount_minor": 1000,
-        "currency": "USD",
-        "status": status,
-        "updated_at": None,
-    }
-
-
-def rate(day: date, currency: str, base_per_unit: str) -> dict[str, Any]:
-    return {"rate_date": day, "currency": currency, "base_per_unit": Decimal(base_per_unit)}
 
 
 @dataclass(frozen=True)

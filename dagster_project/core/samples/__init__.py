@@ -11,7 +11,6 @@ equal arguments give equal bytes.
 
 from datetime import date, timedelta
 from pathlib import Path
-from random import Random
 
 from dagster_project.core.samples import accounts as customers
 from dagster_project.core.samples import activity
@@ -44,10 +43,7 @@ def generate(
     span = Span(first_day - timedelta(30 * history_months), first_day, last_day)
     facts = Facts(span)
     usage: list[Row] = []
-    cycle = [name for name, story in customers.STORIES.items() for _ in range(story.weight)]
-    Random(seed).shuffle(cycle)
-    for number in range(accounts):
-        account = customers.make_account(seed, number, cycle[number % len(cycle)], span)
+    for account in customers.cast(seed, accounts, span):
         rows = customers.subscription_rows(account)
         customers.crm(facts, account)
         customers.subscriptions(facts, account, rows)
@@ -58,7 +54,7 @@ def generate(
         activity.orders(facts, account, span)
         activity.touchpoints(facts, account, span)
         usage += usage_phases(account, rows, span)
-        if number % 1000 == 999:
+        if account.number % 1000 == 999:
             facts.pack()
     activity.fx_rates(facts, span, seed)
     activity.mentions(facts, span, seed, accounts)

@@ -4,7 +4,7 @@ Here: CRM, people and billing. What an account's people do lies in activity.py a
 """
 
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from random import Random
@@ -116,6 +116,14 @@ class Account:
 def moment(day: date, rng: Random) -> datetime:
     """A time within the working hours of a day."""
     return datetime.combine(day, time(8)) + timedelta(seconds=rng.randrange(10 * 3600))
+
+
+def cast(seed: int, count: int, span: Span) -> Iterator[Account]:
+    """`count` accounts; in each cycle of them every story is lived as often as it weighs."""
+    cycle = [name for name, story in STORIES.items() for _ in range(story.weight)]
+    Random(seed).shuffle(cycle)
+    for number in range(count):
+        yield make_account(seed, number, cycle[number % len(cycle)], span)
 
 
 def make_account(seed: int, number: int, story: str, span: Span) -> Account:

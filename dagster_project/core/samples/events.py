@@ -173,20 +173,31 @@ where greatest(day::date + landed_after::integer, $first_landing) = $landing
 """
 
 
-def write_events(landing: Path, usage: list[Row], span: Span, seed: int, events: int) -> int:
-    """Write about `events` events as folders of Parquet parts; returns the number of files."""
-    # One thread: with more, the row groups of a part depend on which finished first.
-    connection = duckdb.connect(config={"threads": 1})
-    connection.execute(
-        "create macro draw(number, day, item, purpose) as "
-        f"(hash(number, day, item, purpose, {seed}::bigint) >> 11) / 9007199254740992.0"
-    )
+def draw_macro(seed: int, about: str = "number, day, item, purpose") -> str:
+    """The macro draw(`about`): a number from 0 to below 1, always the same for the same."""
+    drawn = f"(hash({about}, {seed}::bigint) >> 11) / 9007199254740992.0"
+    return f"create macro draw({about}) as {drawn}"
+
+
+def prepare_drawing(
+    connection: duckdb.DuckDBPyConnection, usage: list[Row], seed: int, events: int
+) -> float:
+    """Create what DRAWN_EVENTS_SQL reads; returns its $sessions_per_volume for about `events`."""
+    connection.execute(draw_macro(seed))
     with tempfile.TemporaryDirectory() as folder:
         phases = Path(folder, "phases.parquet")
         pl.DataFrame(usage, schema=USAGE_SCHEMA, orient="row").write_parquet(phases)
         connection.execute("create table phases as from read_parquet($path)", {"path": str(phases)})
     total = connection.execute("select sum(volume * (last_day - first_day + 1)) from phases")
-    volume = (total.fetchone() or (None,))[0] or 1.0
+    volume: float = (total.fetchone() or (None,))[0] or 1.0
+    return events / volume / EVENTS_PER_SESSION
+
+
+def write_events(landing: Path, usage: list[Row], span: Span, seed: int, events: int) -> int:
+    """Write about `events` events as folders of Parquet parts; returns the number of files."""
+    # One thread: with more, the row groups of a part depend on which finished first.
+    connection = duckdb.connect(config={"threads": 1})
+    sessions_per_volume = prepare_drawing(connection, usage, seed, events)
     files = 0
     for landing_day in span.landing_days:
         folder_of_day = landing / EXPORT / landing_day.isoformat()
@@ -201,7 +212,7 @@ def write_events(landing: Path, usage: list[Row], span: Span, seed: int, events:
                     "first_landing": span.first_day,
                     "landing": landing_day,
                     "features": FEATURES.split(),
-                    "sessions_per_volume": events / volume / EVENTS_PER_SESSION,
+                    "sessions_per_volume": sessions_per_volume,
                 },
             )
             files += 1
