@@ -37,14 +37,16 @@ BROKEN = Path("landing/crm/users/2025-06-30.csv.gz")
 MARKER = "personal~"
 PRIVACY = "publish_comments: none, publish_names: all"
 HEAVY = {"dagster", "dagster_dbt", "dbt", "duckdb", "polars"}
-# What `python -m dagster_project run` does, and then the modules that it took.
+# What `python -m dagster_project run` does, and the modules that it took.
 RUN = (
-    "import runpy, sys\n"
+    "import os, runpy, sys\n"
     "sys.argv[1:] = ['run']\n"
-    "try:\n"
-    "    runpy.run_module('dagster_project', run_name='__main__', alter_sys=True)\n"
-    "finally:\n"
-    "    print('modules', *sys.modules, file=sys.stderr)\n"
+    "end = os._exit\n"
+    "def told(status):\n"
+    "    print('modules', *sys.modules, file=sys.stderr, flush=True)\n"
+    "    end(status)\n"
+    "os._exit = told\n"
+    "runpy.run_module('dagster_project', run_name='__main__', alter_sys=True)\n"
 )
 
 

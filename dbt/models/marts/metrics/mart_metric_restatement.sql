@@ -2,7 +2,15 @@
 -- that can have done it.
 with definitions as (
     select metric_name, definition_version, policies, unnest(string_split(exports, ', ')) as export,
-    from {{ ref('int_metrics__definitions') }}
+    from (
+        values
+        {%- for metric in defined_metrics() %}
+        ('{{ metric.name }}', '{{ metric.definition_version }}', {{ text(metric.policies | join("; ")) }}, '{{ metric.exports | join(", ") }}')
+        {{- "," if not loop.last }}
+        {%- else %}
+        (null, null, null, null)
+        {%- endfor %}
+    ) as registry (metric_name, definition_version, policies, exports)
 ),
 
 closes as (
