@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
@@ -29,6 +30,10 @@ from dagster_project.core.publish import current_release
 PUBLISHED, NOT_PUBLISHED, UNUSABLE, STALE = 0, 1, 2, 3
 
 
+class ArgumentError(ValueError):
+    """An option of the command makes no sense; its text says which."""
+
+
 def main() -> int:
     commands: dict[str, Callable[..., int]] = {
         command.__name__: command for command in (run, backfill, dev, prepare, doctor)
@@ -37,21 +42,20 @@ def main() -> int:
     command = commands[arguments.pop("command")]
     try:
         return command(settings.current(), **arguments)
-    except settings.SettingsError as error:
+    except ArgumentError as error:
+        # Nobody else is told: who typed it reads it.
         print(error, file=sys.stderr)
-        if command in (run, backfill):
-            _notify_of(command.__name__, error)
         return UNUSABLE
-    except (ContractError, manifest.ManifestError, OSError) as error:
-        said = machine.sentence(error) if machine.is_of_the_machine(error) else str(error)
-        print(said, file=sys.stderr)
-        if command in (run, backfill):
-            _notify_of(command.__name__, error)
-        return NOT_PUBLISHED
     except Exception as error:
+        if isinstance(error, settings.SettingsError | ContractError | manifest.ManifestError):
+            print(error, file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(machine.sentence(error), file=sys.stderr)
+        else:
+            traceback.print_exc()
         if command in (run, backfill):
             _notify_of(command.__name__, error)
-        raise
+        return UNUSABLE if isinstance(error, settings.SettingsError) else NOT_PUBLISHED
 
 
 def end_when_told_to() -> None:
@@ -150,7 +154,7 @@ def _check_days(chosen: settings.Settings, first: dt.date, last: dt.date) -> Non
     earliest = state.rules(chosen).first_day
     today = state.today(chosen)
     if not earliest <= first <= last <= today:
-        raise settings.SettingsError(
+        raise ArgumentError(
             f"A backfill goes from a day to the same or a later one, between {earliest} (first_day)"
             f" and {today} (today): not from {first} to {last}."
         )
@@ -160,7 +164,7 @@ def _chosen_exports(chosen: settings.Settings, names: str) -> list[str]:
     known = list(chosen.exports)
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in known]:
-        raise settings.SettingsError(
+        raise ArgumentError(
             f"No export of the systems that are on is {', '.join(unknown)}; {', '.join(known)} are."
         )
     return wanted or known

@@ -188,7 +188,9 @@ def _fits(value: Scalar, allowed: str) -> bool:
 
 
 def _is_number(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_count(value: Scalar) -> bool:
@@ -204,8 +206,8 @@ def _is_date(value: Scalar) -> bool:
 
 
 def _is_ascending(value: Scalar) -> bool:
-    ages = [age.strip() for age in str(value).split(",")]
-    return all(re.fullmatch(r"\d{1,5}", age) for age in ages) and all(
+    ages = [age.strip() for age in value.split(",")] if isinstance(value, str) else [""]
+    return all(re.fullmatch("[0-9]{1,5}", age) for age in ages) and all(
         int(age) < int(older) for age, older in pairwise(ages)
     )
 

@@ -89,7 +89,7 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
     """
     lake = settings.lake
     ledger = read_ledger(lake)
-    as_of = rules(settings).as_of
+    decides = rules(settings)
     stale = []
     for name, export in settings.exports.items():
         if why := lake.unreadable(export.system, export.name):
@@ -97,7 +97,7 @@ def stale_exports(settings: Settings) -> list[StaleExport]:
             stale.append(StaleExport(name, said, said))
             continue
         known = days_of(ledger, export.system, export.name).items()
-        days = {day: state for day, state in known if day <= as_of}
+        days = {day: state for day, state in known if decides.reads(day)}
         in_raw = [day for day, state in days.items() if state.newest_ok]
         since = max(in_raw, default=dt.date.min) if export.kind == "snapshot" else dt.date.min
         failed = sorted(d for d, state in days.items() if not state.newest.is_ok and d >= since)
@@ -141,10 +141,11 @@ def lost_days(settings: Settings) -> Mapping[str, list[dt.date]]:
     ledger, decides = read_ledger(lake), rules(settings)
     # Of append exports also what landed after the as-of day is read, by the days it happened on.
     by = {"append": decides.as_of, "snapshot": as_of_day(ledger, decides) or decides.as_of}
+    first = decides.first_day
     days: dict[str, list[dt.date]] = {}
     for (system, name, day), state in ledger.items():
         export = exports.get(f"{system}/{name}")
-        if export and state.newest_ok and day <= by[export.kind]:
+        if export and state.newest_ok and first <= day <= by[export.kind]:
             days.setdefault(f"{system}/{name}", []).append(day)
     lost = {}
     for name in sorted(days):

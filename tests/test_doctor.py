@@ -4,6 +4,7 @@ import datetime as dt
 import fcntl
 import os
 import platform
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -155,7 +156,8 @@ def be_killed(root: Path) -> None:
         (
             land_wrongly,
             [
-                "landing/2024-01-04.csv lies in no folder landing/system/export, and is",
+                "landing/2024-01-04.csv lies in no folder landing/system/export, and is never"
+                " read.",
                 "landing/crm/users.csv lies in no folder landing/system/export, and is never read.",
                 "landing/crm/prospects is no export that a contract declares, and is never read.",
                 "landing/crm/users/notes.txt is nothing of a landing day, and is never read.",
@@ -182,7 +184,7 @@ def be_killed(root: Path) -> None:
         (lead_nowhere, ["landing leads to elsewhere, which is not there."]),
         (
             damage_the_warehouse,
-            ["warehouse.duckdb cannot be opened; the next run builds it anew: IO Error: Could"],
+            ["warehouse.duckdb cannot be opened; the next run builds it anew: "],
         ),
         (
             be_killed,
@@ -197,9 +199,9 @@ def test_what_is_wrong_is_said_in_words(
     chosen: settings.Settings, harm: Any, sentences: list[str]
 ) -> None:
     harm(chosen.data_dir)
-    said = wrong(chosen)
-    assert len(said) == len(sentences)
-    assert all(map(str.startswith, said, sentences)), said
+    # What follows is DuckDB's to say.
+    said = [re.sub("(builds it anew: ).*", r"\1", sentence) for sentence in wrong(chosen)]
+    assert said == sentences
 
 
 def test_missing_failed_and_unpublished_days_are_named(chosen: settings.Settings) -> None:

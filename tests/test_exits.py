@@ -206,7 +206,7 @@ def test_the_last_usage_state_compares_the_last_28_days_with_the_28_before(
     compile_models: CompileModels, days_before: list[int], state: str
 ) -> None:
     end = date(2024, 5, 10)
-    events = [event(f"e{n}", end - timedelta(days=n)) for n in days_before]
+    events = [event(f"e{n}", end - timedelta(days=n), user_id=None) for n in days_before]
     events.append(event("somebody", date(2024, 1, 1), account_id="Z"))
     world = left_in_may()
     [row] = marts(compile_models, world, product__events=events)["mart_exit_register"]

@@ -91,8 +91,9 @@ def test_what_landed_before_the_first_day_is_read_no_more(compile_models: Compil
         counted = database.sql(orders).fetchall()
         days = rows_of(database, "mart_export_quality")
     assert counted == [("late",)]
-    found = {row["landing_date"]: row["status"] for row in days if row["export"] == "orders"}
-    assert found == {TENTH: "failed", TWENTIETH: "ok"}
+    found = {row["landing_date"]: row for row in days if row["export"] == "orders"}
+    assert [found[day]["status"] for day in (TENTH, TWENTIETH)] == ["failed", "ok"]
+    assert found[TENTH]["error"] == "lies before the first day"
 
 
 @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])

@@ -63,6 +63,7 @@ def uncached() -> Iterator[None]:
         ("VARS", "{usage_retention_brackets: 0;7}", "VARS sets usage_retention_brackets to '0;7'"),
         ("VARS", "{usage_retention_brackets: '0, x'}", "VARS sets usage_retention_brackets"),
         ("VARS", "{usage_retention_brackets: '7, 7'}", "VARS sets usage_retention_brackets"),
+        ("VARS", "{usage_retention_brackets: 7}", "VARS sets usage_retention_brackets to 7"),
         ("VARS", "{as_of: yesterday}", "VARS sets as_of to 'yesterday'"),
         ("VARS", "{as_of: 20240101}", "VARS sets as_of to 20240101"),
         ("VARS", "{as_of: '20240101'}", "VARS sets as_of to '20240101'"),

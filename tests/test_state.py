@@ -9,6 +9,7 @@ from program import lock
 
 from dagster_project import settings, state
 from dagster_project.core.lake import Lake
+from dagster_project.core.ledger import Extraction, append_to_ledger
 
 
 @pytest.fixture
@@ -34,3 +35,21 @@ def test_a_landing_folder_that_cannot_be_listed_is_named_and_hides_no_other(
     assert [export.sentence for export in state.stale_exports(chosen)] == [
         "crm/users is stale: its landing folder cannot be read (Permission denied)"
     ]
+
+
+def test_of_days_before_the_first_one_nothing_is_asked(chosen: settings.Settings) -> None:
+    early, late = date(2024, 1, 5), date(2024, 1, 6)
+    lines = [
+        Extraction("crm", "accounts", early, "ok", 1),
+        Extraction("orders", "orders", early, "ok", 1),
+        Extraction("surveys", "responses", early, "failed", 1, error="broken"),
+        Extraction("orders", "orders", late, "ok", 1),
+    ]
+    for line in lines:
+        append_to_ledger(chosen.lake, line)
+    assert [export.name for export in state.stale_exports(chosen)] == ["surveys/responses"]
+    # Raw holds none of what the ledger says.
+    assert state.lost_days(chosen) == {"crm/accounts": [early], "orders/orders": [early, late]}
+    moved = replace(chosen, policies={**chosen.policies, "first_day": str(late)})
+    assert state.stale_exports(moved) == []
+    assert state.lost_days(moved) == {"orders/orders": [late]}

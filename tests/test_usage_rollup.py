@@ -193,6 +193,11 @@ def test_late_repeated_and_replaced_days_give_what_one_delivery_would(tmp_path: 
     dates = nights.query("select distinct occurred_date from intermediate.int_usage__rollup")
     assert (ago(40),) not in dates
 
+    # A later first day takes out what landed before it, though it was read then.
+    del nights.landed[FIRST]
+    nights.build(rules, first_day=str(SECOND))
+    nights.assert_as_if_all_had_landed_at_once(rules, THIRD)
+
 
 def test_rows_that_share_a_grain_are_refused_before_they_are_taken_in(tmp_path: Path) -> None:
     nights = Nights(tmp_path / "data")

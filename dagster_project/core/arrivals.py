@@ -20,8 +20,8 @@ QUESTIONS = {
     "rows_add_up": "rows in = rows accepted + rows rejected + rows superseded, each day",
     "no_rejects": "every row kept its contract",
     "no_new_columns": "the files hold no column that the contract does not know",
-    "no_missing_days": "each day since the first has landed, up to the newest of any export that"
-    " has come",
+    "no_missing_days": "each day since the first has landed, up to the newest day of any export,"
+    " those yet to come aside",
 }
 
 

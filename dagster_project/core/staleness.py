@@ -38,6 +38,10 @@ class Rules:
         """What a ledger line remembers, so that a day is read again when it would end otherwise."""
         return export.fingerprint if day >= self.first_day else "before the first day"
 
+    def reads(self, day: date) -> bool:
+        """Whether the marts may read the landing day."""
+        return self.first_day <= day <= self.as_of
+
 
 def stale_days(
     export: Export, lake: Lake, ledger: Ledger, rules: Rules, only_looks: bool = False
@@ -88,13 +92,13 @@ def altered_days(export: Export, lake: Lake, ledger: Ledger) -> list[date]:
 
 def as_of_day(ledger: Ledger, rules: Rules) -> date | None:
     """The as-of day of the marts, as dbt's int_quality__as_of has it: the newest good day of an
-    accounts export by `rules.as_of`. None where none ever arrived."""
+    accounts export that `rules` let them read. None where none ever arrived."""
     days = (
         day
         for (system, export, day), state in ledger.items()
         if export == "accounts" and system in rules.systems and state.newest_ok
     )
-    return max((day for day in days if day <= rules.as_of), default=None)
+    return max(filter(rules.reads, days), default=None)
 
 
 def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None:
@@ -107,8 +111,9 @@ def needed_snapshot(export: Export, ledger: Ledger, rules: Rules) -> date | None
         return None
     if (as_of := as_of_day(ledger, rules)) is None:
         return None
-    days = days_of(ledger, export.system, export.name).items()
-    return max((day for day, state in days if state.newest_ok and day <= as_of), default=None)
+    known = days_of(ledger, export.system, export.name).items()
+    days = (day for day, state in known if state.newest_ok and rules.first_day <= day <= as_of)
+    return max(days, default=None)
 
 
 def _holds(

@@ -15,6 +15,12 @@ from dagster_project.core.engine import Engine
 from dagster_project.core.lake import Lake
 from dagster_project.core.machine import is_of_the_machine
 
+_DAMAGE = {
+    duckdb.Error,
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+}
 # Where no accounts export ever arrived nothing has happened yet, and every derived table is empty.
 BEFORE_EVERYTHING = dt.date(1900, 1, 1)
 
@@ -26,8 +32,9 @@ def damage(warehouse: Path, engine: Engine, *, read_only: bool = False) -> str |
     """
     try:
         duckdb.connect(str(warehouse), read_only, config={**engine}).close()
-    except (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException) as error:
-        if is_of_the_machine(error):
+    except duckdb.Error as error:
+        # What a checksum finds is of no kind but the most general.
+        if is_of_the_machine(error) or type(error) not in _DAMAGE:
             raise
         return str(error).splitlines()[0]
     return None

@@ -41,6 +41,7 @@ select
     end as status,
     case
         when has_failed then error
+        when not is_in_raw then 'lies before the first day'
         when landing_date = newest_in_raw and newest_failed > landing_date then newest_error
     end as error,
     coalesce(good.files, 0) as files,

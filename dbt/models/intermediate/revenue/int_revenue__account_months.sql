@@ -68,7 +68,8 @@ moves as (
     from changes
 ),
 
--- Of the spells that ended before a close, by the month of that close: the one that was paid at the open, else the last.
+-- Of the spells that ended before a close, by the month of that close: the one that was paid at the
+-- open, else the last.
 spells as (
     select
         spells.account_id,

@@ -1,6 +1,11 @@
 -- Each landing day is read once for the days that its events happened on, and again only when it is
 -- replaced: so a night knows which days of history it touches without reading history.
-{{ config(materialized = 'incremental', unique_key = 'landing_date', grain = ['landing_date', 'occurred_date']) }}
+{{ config(
+    materialized = 'incremental',
+    unique_key = 'landing_date',
+    grain = ['landing_date', 'occurred_date'],
+    post_hook = "delete from {{ this }} where landing_date not in (select landing_date from {{ ref('int_quality__export_days') }} where system = 'product' and export = 'events' and is_in_raw)"
+) }}
 {%- set occurred_date = local_date('occurred_at') %}
 {%- set version = code_version(occurred_date) %}
 with days as (
