@@ -519,7 +519,7 @@ def test_the_last_event_is_known_before_a_window_of_use_is(compile_models: Compi
             if row["period_start"] == AS_OF.replace(day=1)
         }
         measured = rows(database, "intermediate.int_usage__slice_months")
-    assert windows == {"A": (None, None, 5), "B": (None, None, None)}
+    assert windows == {"A": (None, None, 5), "B": (None, None, None), "C": (None, None, None)}
     assert {row["known_accounts"] for row in measured} == {None}
 
 

@@ -88,6 +88,7 @@
         "day_start": "reporting_timezone",
         "week_start_of": "week_start",
         "mrr_on": "fx_policy",
+        "newest_version": "first_day",
         "published_name": "publish_names",
         "published_text": "publish_comments",
     } -%}
