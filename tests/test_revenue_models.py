@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -10,6 +10,7 @@ import oracle
 import pytest
 import ravenstack
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jinja2 import Environment
 from models import DBT_DIR, CompileModels, differences, is_close, rows_of
 from oracle import Policies, World
@@ -138,6 +139,44 @@ def test_random_worlds_agree_with_the_oracle(
             # paid; there each at its own instant, so that other cancellations explain it.
             expected = [{k: v for k, v in row.items() if k not in WHO_ENDED_IT} for row in expected]
         assert not differences(marts[mart], expected, KEYS, 1e-4), mart
+
+
+LIVES = st.lists(
+    st.tuples(st.sampled_from([None, 0, 10, 20]), st.integers(1, 40)), min_size=3, max_size=7
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(lives=st.lists(LIVES, min_size=20, max_size=40))
+def test_whom_free_time_keeps_on_the_ledger_and_the_bridge_agree(
+    compile_models: CompileModels, lives: list[list[tuple[int | None, int]]]
+) -> None:
+    # Each life is what was paid for so many days, one after the other; None is away.
+    rows = []
+    for account, life in enumerate(lives):
+        day = date(2024, 1, 1)
+        for number, (amount, days) in enumerate(life):
+            if amount is not None:
+                row = subscription(f"S{number}", day, day + timedelta(days), amount=amount)
+                rows.append(row | {"account_id": str(account)})
+            day += timedelta(days)
+    world = World(date(2024, 9, 30), subscriptions=rows)
+    models = compile_models(Policies(free_after_paid="contraction"))
+    with closing(models.build(world)) as database:
+        months = database.sql(
+            "select account_id, close_at, closing_mrr, closing_accounts"
+            " from intermediate.int_revenue__account_months"
+            " inner join intermediate.int_quality__months using (period_start)"
+        ).fetchall()
+        spells = database.sql(
+            "select account_id, started_at, coalesce(ended_at, timestamp 'infinity')"
+            " from intermediate.int_revenue__account_spells"
+        ).fetchall()
+    for name, close, _, is_customer in months:
+        started = [s for account, s, e in spells if account == name and s < close <= e]
+        # A spell that no close has found paid so far is of no customer yet.
+        paid = [c for account, c, mrr, _ in months if account == name and mrr > 0 and c <= close]
+        assert is_customer == (bool(started) and any(c > started[0] for c in paid)), (name, close)
 
 
 def test_months_that_the_orders_export_has_not_told_of_have_no_cells(
