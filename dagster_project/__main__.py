@@ -47,10 +47,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     except Exception as error:
-        if isinstance(error, settings.SettingsError | ContractError | manifest.ManifestError):
-            print(error, file=sys.stderr)
-        elif isinstance(error, OSError):
+        if machine.is_of_the_machine(error):
             print(machine.sentence(error), file=sys.stderr)
+        elif isinstance(error, settings.SettingsError | ContractError | manifest.ManifestError):
+            print(error, file=sys.stderr)
         else:
             traceback.print_exc()
         if command in (run, backfill):
